@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, flushed, then moved into place."""
+"""Files that are either whole or not there: written under a temporary name, flushed, then moved."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def temporary_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yields a temporary path; what was written there becomes `path` when the block ends well, else is removed."""
+    """Yields a temporary path; its file becomes `path` when the block ends well and is removed otherwise."""
     path = Path(path)
     temporary = temporary_name(path)
     try:
@@ -50,10 +50,10 @@ def flush_to_disk(path: Path) -> None:
 
 
 def replace(source: Path, target: Path) -> None:
-    """`os.replace`, tried again while another program holds the target open."""
+    """`Path.replace`, tried again while another program holds the target open."""
     for attempt in range(REPLACE_TRIES):
         try:
-            os.replace(source, target)
+            source.replace(target)
             return
         except PermissionError:
             if os.name != "nt" or attempt == REPLACE_TRIES - 1:
