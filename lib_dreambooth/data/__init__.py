@@ -1,0 +1,1 @@
+"""A folder as batches: sources, pictures, captions, buckets, order, cache."""

@@ -1,0 +1,1 @@
+"""Pure maths of diffusion: schedules, targets, timesteps, weighting, losses, counter-based draws."""
