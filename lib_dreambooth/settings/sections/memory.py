@@ -1,0 +1,193 @@
+"""Memory and speed; none of it changes what is learned."""
+
+from typing import Annotated
+
+from lib_dreambooth.settings.conditions import WHOLE, is_
+from lib_dreambooth.settings.options import Option, names
+from lib_dreambooth.settings.sections.section import Section
+
+AUTO_ON_OFF = {"auto": "Auto", "on": "On", "off": "Off"}
+
+
+class Memory(Section, frozen=True, kw_only=True):
+    """Memory and speed. Auto finds what fits the card and is fastest; the result is the same."""
+
+    device: Annotated[
+        str,
+        Option(
+            "Device",
+            "Auto: the WebUI's graphics card. cpu: slow, for trying out. cuda:1 and so on: another card.",
+            choices={"auto": "Auto", "cpu": "CPU (slow)", "cuda": "CUDA", "mps": "Apple"},
+            open_choices=True,
+            old=names("use_cpu"),
+        ),
+    ] = "auto"
+    attention: Annotated[
+        str,
+        Option(
+            "Memory Attention",
+            "How attention is computed. Auto takes the fastest there is.",
+            choices={
+                "auto": "Auto",
+                "sdpa": "PyTorch",
+                "xformers": "xFormers",
+                "sliced": "Sliced (least memory)",
+            },
+            kohya=names("xformers sdpa mem_eff_attn"),
+            old=names("attention"),
+        ),
+    ] = "auto"
+    checkpointing: Annotated[
+        str,
+        Option(
+            "Gradient Checkpointing",
+            "Compute parts twice instead of keeping them: much less memory, about a third slower. Auto: "
+            "only as much as is needed to fit.",
+            choices={
+                "auto": "Auto",
+                "off": "Off",
+                "some": "Only the largest blocks",
+                "on": "On",
+                "offload": "On, kept in system memory",
+            },
+            basic=True,
+            kohya=names("gradient_checkpointing cpu_offload_checkpointing"),
+            old=names("gradient_checkpointing"),
+        ),
+    ] = "auto"
+    cache_latents: Annotated[
+        str,
+        Option(
+            "Cache Latents",
+            "Encode pictures once before training. Auto: in memory, or on disk when there are many.",
+            choices={"auto": "Auto", "memory": "In memory", "disk": "On disk", "off": "Off"},
+            kohya=names("cache_latents cache_latents_to_disk"),
+            old=names("cache_latents not_cache_latents"),
+        ),
+    ] = "auto"
+    latent_draw: Annotated[
+        str,
+        Option(
+            "Cached Latents are",
+            "Fresh: mean and spread are kept and drawn from at each visit, as without a cache. Frozen: one "
+            "draw for the whole run, as kohya's cache.",
+            choices={"fresh": "Drawn fresh", "frozen": "Frozen (kohya)"},
+            when=~is_("memory.cache_latents", "off"),
+        ),
+    ] = "fresh"
+    cache_text: Annotated[
+        str,
+        Option(
+            "Cache Text Encoder Outputs",
+            "Encode captions ahead where the text encoders are not trained, so that they can leave the card. "
+            "Shuffling and dropout do not stand against it.",
+            choices={"auto": "Auto", "memory": "In memory", "disk": "On disk", "off": "Off"},
+            kohya=names("cache_text_encoder_outputs cache_text_encoder_outputs_to_disk"),
+        ),
+    ] = "auto"
+    cache_limit: Annotated[
+        float,
+        Option(
+            "Cache Size Limit",
+            "The oldest entries of the disk cache are removed beyond this.",
+            unit="GB",
+            low=0.1,
+            high=100000,
+        ),
+    ] = 20.0
+    trust_cache: Annotated[
+        bool,
+        Option(
+            "Skip Cache Check",
+            "Take cached files as they are without comparing them with their content number. For very large "
+            "sets on slow disks.",
+            kohya=names("skip_cache_check"),
+        ),
+    ] = False
+    vae_batch: Annotated[
+        int,
+        Option(
+            "VAE Batch Size",
+            "How many pictures are encoded at once at most. 0: as many as fit.",
+            low=0,
+            high=256,
+            kohya=names("vae_batch_size"),
+        ),
+    ] = 0
+    workers: Annotated[
+        int,
+        Option(
+            "Data Loader Workers",
+            "Processes that prepare pictures when there is no latent cache. -1: as many as help. They change "
+            "nothing about the result.",
+            low=-1,
+            high=256,
+            kohya=names("max_data_loader_n_workers persistent_data_loader_workers"),
+        ),
+    ] = -1
+    fused_backward: Annotated[
+        str,
+        Option(
+            "Fused Backward Pass",
+            "Move each weight as soon as its gradient is known, so that gradients are never all in memory. "
+            "For whole weights on small cards; not with accumulation on the card, clipping over all "
+            "weights, or fp16 scaling.",
+            choices=AUTO_ON_OFF,
+            when=WHOLE,
+            kohya=names("fused_backward_pass fused_optimizer_groups"),
+        ),
+    ] = "auto"
+    gradients: Annotated[
+        str,
+        Option(
+            "Gradients Kept in",
+            "System memory makes accumulation possible where the card cannot hold the gradients; slower.",
+            choices={"auto": "Auto", "card": "Graphics memory", "system": "System memory"},
+            when=WHOLE & ~is_("length.accumulation", 1),
+            kohya=names("offload_optimizer_device"),
+        ),
+    ] = "auto"
+    set_to_none: Annotated[
+        bool,
+        Option(
+            "Set Gradients to None When Zeroing",
+            "Give the gradients' memory back between steps. Off only for comparison.",
+            old=names("gradient_set_to_none"),
+        ),
+    ] = True
+    compile: Annotated[
+        str,
+        Option(
+            "Torch Compile",
+            "Compile the model for the card: minutes at the start, faster steps. Auto: where it was "
+            "measured to win.",
+            choices=AUTO_ON_OFF,
+            kohya=names("torch_compile dynamo_backend"),
+        ),
+    ] = "auto"
+    cuda_graphs: Annotated[
+        str,
+        Option(
+            "CUDA Graphs",
+            "Record a step once and replay it, one recording for each bucket shape; takes away Python's "
+            "time.",
+            choices=AUTO_ON_OFF,
+        ),
+    ] = "auto"
+    channels_last: Annotated[
+        str,
+        Option(
+            "Channels Last",
+            "Another order of numbers in memory, faster for convolutions on some cards.",
+            choices=AUTO_ON_OFF,
+        ),
+    ] = "auto"
+    unload: Annotated[
+        str,
+        Option(
+            "VAE and Text Encoders Leave the Card",
+            "Auto: when they are not needed and the memory is.",
+            choices=AUTO_ON_OFF,
+            kohya=names("lowram highvram"),
+        ),
+    ] = "auto"
