@@ -1,0 +1,1 @@
+"""A checkpoint as modules: families, prompts to states, pictures to latents."""
