@@ -13,7 +13,8 @@ TAG_KEYS = ("tags", "tag_string", "tag_string_general")
 # A JSON of tags holds a few kilobytes; this is far above any caption and far below what hurts.
 LARGEST_JSON_CHARS = 4_000_000
 
-LEADING_NUMBERS = re.compile(r"^[-\d]+\s*")
+# As in the WebUI, but digits that begin a word stay: `1girl` is a tag.
+LEADING_NUMBERS = re.compile(r"^(?:\d+$|(?=[-\d])[-_\s\d]*[-_\s])")
 COPY_NUMBER = re.compile(r"\s*\(\d+\)$")
 FACE_BOX = re.compile(r"_\d+_\d+_\d+_\d+$")
 
