@@ -1,0 +1,1 @@
+"""Which size a picture is trained at, and which part of it."""

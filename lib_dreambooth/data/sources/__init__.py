@@ -1,0 +1,1 @@
+"""Where pictures come from: folders as users keep them, metadata files, zips, dropped files."""
