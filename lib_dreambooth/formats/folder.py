@@ -81,12 +81,12 @@ def _shards(index: Path) -> Iterator[Path]:
     names = _json(index).get("weight_map")
     if not isinstance(names, dict):
         raise damaged(index, "it names no weights")
-    for name in sorted({str(value) for value in names.values()}):
-        # A name with a folder in it could point anywhere.
-        shard = index.parent / Path(name).name
+    # A name with a folder in it could point anywhere.
+    for name in sorted({Path(str(value)).name for value in names.values()}):
+        shard = index.parent / name
         if not shard.is_file():
             raise FileError(
-                f"its part `{Path(name).name}` is missing.",
+                f"its part `{name}` is missing.",
                 where=str(index.parent),
                 todo="Download it too.",
                 code="missing-part",
