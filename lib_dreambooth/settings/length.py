@@ -13,8 +13,8 @@ from lib_dreambooth.base.durations import Duration, number_text, round_half_up, 
 class EpochPlan:
     """How one epoch falls into batches and steps.
 
-    `visits` are the items of each bucket, repeats and class pictures counted; `batches` the micro-batches made
-    of them (batches never mix buckets, and a short one is trained as it is).
+    `visits` are the items of each bucket, repeats and class pictures counted; `batches` are the micro-batches
+    made of them (batches never mix buckets, and a short one is trained as it is).
     """
 
     visits: tuple[int, ...]
@@ -87,7 +87,7 @@ def plan_epoch(
 
 
 def plan_length(epoch: EpochPlan, train_for: Duration, whole_epochs: bool = False) -> LengthPlan:
-    """The run's steps for a wished length; `whole_epochs` takes the nearest number of whole epochs, at least one."""
+    """The steps of a wished length; `whole_epochs` takes the nearest number of whole epochs, at least one."""
     if train_for.is_word:
         return LengthPlan(epoch, None)
     wished = to_steps(train_for, epoch.steps, None)
@@ -97,11 +97,14 @@ def plan_length(epoch: EpochPlan, train_for: Duration, whole_epochs: bool = Fals
     return LengthPlan(epoch, max(1, wished))
 
 
-def plan_line(plan: LengthPlan, pictures: int, repeats: int | None = None, class_items: int = 0) -> str:
+def plan_line(
+    plan: LengthPlan, pictures: int, repeats: int | None = None, class_items: int = 0, beside: bool = False
+) -> str:
     """The arithmetic in one line, for people.
 
-    `pictures` are the different training pictures, `repeats` their common number of repeats where they have one,
-    `class_items` the class pictures that take places of their own in the epoch.
+    `pictures` are the different training pictures, `repeats` their common number of repeats where they have
+    one, `class_items` the class pictures that take places of their own in the epoch; `beside` says that one
+    goes with every training picture instead.
     """
     epoch = plan.epoch
     own = epoch.num_visits - class_items
@@ -109,6 +112,8 @@ def plan_line(plan: LengthPlan, pictures: int, repeats: int | None = None, class
     parts = [f"{pictures:,} {plural(pictures, 'picture')}{factor} = {own:,} {plural(own, 'visit')}"]
     if class_items:
         parts.append(f"with {class_items:,} class pictures {epoch.num_visits:,}")
+    if beside:
+        parts.append("each with a class picture beside it")
     count = len(epoch.visits)
     if 1 < count <= 4:
         parts.append(f"in {count} buckets of {listed(epoch.visits)}")
@@ -118,13 +123,16 @@ def plan_line(plan: LengthPlan, pictures: int, repeats: int | None = None, class
     batches = f"{sums}{epoch.num_batches:,} {plural(epoch.num_batches, 'batch', 'batches')}"
     lines = [", ".join(parts), f"batch {epoch.batch_size} gives {batches}"]
     if epoch.batches_per_step > 1:
-        lines.append(
-            f"{portions(epoch)} gives {epoch.steps:,} {plural(epoch.steps, 'step')} an epoch{short_last(epoch)}"
-        )
+        lines.append(f"{portions(epoch)} gives {steps_text(epoch)} an epoch{short_last(epoch)}")
     else:
-        lines.append(f"{epoch.steps:,} {plural(epoch.steps, 'step')} an epoch")
+        lines.append(f"{steps_text(epoch)} an epoch")
     lines.append(total_text(plan))
     return "; ".join(lines)
+
+
+def steps_text(epoch: EpochPlan) -> str:
+    """The steps of an epoch."""
+    return f"{epoch.steps:,} {plural(epoch.steps, 'step')}"
 
 
 def portions(epoch: EpochPlan) -> str:

@@ -191,5 +191,6 @@ class Concept(Section, frozen=True, kw_only=True):
             "Different for this concept",
             'Picture and caption settings that differ for this concept, such as "captions.keep_tokens" = 2.',
             lines=4,
+            picks="settings",
         ),
     ] = msgspec.field(default_factory=dict)
