@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,7 +56,7 @@ class Draft:
             path = f"{prefix}{key}"
             if path in LISTS:
                 self.take_list(path, raw)
-            elif path in SECTION_PATHS:
+            elif path in section_paths():
                 if isinstance(raw, Mapping):
                     self.take_table(raw, f"{path}.")
                 else:
@@ -169,7 +170,10 @@ class Draft:
         return Sourced(run, types.MappingProxyType(self.sources))
 
 
-SECTION_PATHS = frozenset({group.path for group in all_groups() if not group.is_list} | {"parts"})
+@functools.lru_cache(maxsize=1)
+def section_paths() -> frozenset[str]:
+    """Paths that hold further settings, without the lists."""
+    return frozenset({group.path for group in all_groups() if not group.is_list} | {"parts"})
 
 
 def way_out(field: Field) -> str:

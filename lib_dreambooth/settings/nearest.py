@@ -31,7 +31,7 @@ SHORT = {
 
 @functools.lru_cache(maxsize=1)
 def paths_by_name() -> dict[str, tuple[str, ...]]:
-    """Every name of every setting (own, kohya's, the old extension's, its label), in lower case, with its paths."""
+    """Every name of a setting (own, kohya's, the old extension's, its label) in lower case, with paths."""
     found: dict[str, list[str]] = {}
     for field in all_fields():
         option = field.option

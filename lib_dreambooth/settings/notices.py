@@ -18,6 +18,7 @@ from lib_dreambooth.settings.meaning import (
     trained_parts,
 )
 from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.sources import PRESET, Sourced
 
 FINDS_ITS_RATE = ("Prodigy", "DAdapt")
 # Rate x alpha / rank at which LoRA is known to diverge: 1e-3 with alpha equal to rank did, 1e-4 does not.
@@ -45,10 +46,11 @@ class Notice:
         return {"code": self.code, "where": self.where, "what": self.what, "todo": self.todo}
 
 
-def notices(run: Run, facts: Facts) -> list[Notice]:
+def notices(sourced: Sourced, facts: Facts) -> list[Notice]:
     """Everything worth a warning in a run."""
+    run = sourced.run
     return [
-        *without_effect(run, facts),
+        *without_effect(sourced, facts),
         *divergence(run),
         *doubled(run),
         *never_due(run, facts),
@@ -56,11 +58,16 @@ def notices(run: Run, facts: Facts) -> list[Notice]:
     ]
 
 
-def without_effect(run: Run, facts: Facts) -> Iterator[Notice]:
-    """Settings that differ from their default and do nothing in this run."""
-    known = facts.known()
+def without_effect(sourced: Sourced, facts: Facts) -> Iterator[Notice]:
+    """Settings that differ from their default and do nothing in this run.
+
+    What only a preset set is left out: nobody asked for it by name.
+    """
+    run, known = sourced.run, facts.known()
     for path, field, value in entries(run):
         when = field.option.when
+        if sourced.source(path).startswith(PRESET):
+            continue
         if value != field.default and not applies(when, run, path, known):
             reason = when.sentence(labeller(path))
             what = (

@@ -83,7 +83,7 @@ def finished(draft: Draft, facts: Facts) -> Review:
         # Where a value was refused, the run holds another in its place, which nobody asked for.
         if not draft.bad_paths.intersection((found.path, *found.also)):
             problems.append(UserError(found.what, where=found.path, todo=found.todo, code="contradiction"))
-    return Review(sourced, tuple(problems), tuple(notices(sourced.run, facts)))
+    return Review(sourced, tuple(problems), tuple(notices(sourced, facts)))
 
 
 def read(

@@ -12,11 +12,13 @@ DEFAULT = "default"
 COMMAND_LINE = "command line"
 FORM = "form"
 FORECAST = "forecast"
+# How the sources of presets begin.
+PRESET = "preset "
 
 
 def preset_source(name: str) -> str:
     """The source of a value that a preset set."""
-    return f"preset {name}"
+    return f"{PRESET}{name}"
 
 
 def file_source(name: str) -> str:
