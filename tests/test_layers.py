@@ -13,6 +13,7 @@ PACKAGE = ROOT / "lib_dreambooth"
 
 ROWS = {
     "base": 0,
+    "environments": 1,
     "runs": 1, "settings": 1, "formats": 1, "diffusion": 1,
     "models": 2, "data": 2, "adapters": 2,
     "sampling": 3,
@@ -26,6 +27,7 @@ ROWS = {
 # `assets` holds data files and the scripts that made them; nothing imports its code.
 THIRD_PARTY: dict[str, set[str]] = {
     "base": set(),
+    "environments": set(),
     "settings": {"msgspec", "tomlkit"},
     "formats": {"torch", "numpy", "safetensors"},
     "diffusion": {"torch", "numpy"},
