@@ -29,6 +29,11 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Turns that are not their own opposite.
+BACK = {
+    Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
+    Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,11 @@ class Picture:
     reduced: int = 1
 
 
-def decode(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Reads a picture's first frame; `FileError` where it is damaged, cut short or too large."""
+def decode(path: Path | str, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Reads a picture's first frame; `FileError` where it is damaged, cut short or too large.
+
+    Without `upright` the rotation that EXIF asks for is ignored, as kohya's scripts do.
+    """
     with open_file(path) as file:
         image = open_image(file, path)
         if is_cut_short(file, str(image.format)):
@@ -55,15 +63,23 @@ def decode(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
             image = open_image(file, path)
             if reduced > 1:
                 read_smaller(image, reduced)
+            turn = turn_for(image, upright)
             image.load()
-            return upright_srgb(image, reduced)
+            return converted(image, turn, reduced)
         except DAMAGE as error:
             raise unreadable(path, f"is damaged ({first_line(error)})") from error
 
 
-def upright_srgb(image: ImageFile.ImageFile, reduced: int = 1) -> Picture:
-    """A loaded image turned upright and converted."""
+def turn_for(image: ImageFile.ImageFile, upright: bool) -> Image.Transpose | None:
+    """How the pixels have to be turned once they are loaded; Pillow itself turns a TIFF upright."""
     turn = UPRIGHT.get(orientation_of(image))
+    if image.format == "TIFF":
+        return None if upright or turn is None else BACK.get(turn, turn)
+    return turn if upright else None
+
+
+def converted(image: ImageFile.ImageFile, turn: Image.Transpose | None, reduced: int = 1) -> Picture:
+    """A loaded image in sRGB, turned."""
     profile = image.info.get("icc_profile")
     colours, alpha = split_alpha(image)
     rgb = to_srgb(colours, profile)

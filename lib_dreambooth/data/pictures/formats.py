@@ -58,8 +58,7 @@ def is_cut_short(file: BinaryIO, picture_format: str) -> bool:
     if picture_format == "BMP":
         return _bmp_length(file.read(38)) > size
     if picture_format == "GIF":
-        file.seek(max(0, size - 1024))
-        return b"\x3b" not in file.read()
+        return not _reaches_gif_frame_end(file)
     return False
 
 
@@ -101,6 +100,42 @@ def _jpeg_scan_start(file: BinaryIO, size: int) -> int | None:
             return position + 2 + length
         position += 2 + length
     return None
+
+
+def _reaches_gif_frame_end(file: BinaryIO) -> bool:
+    """True where the data of the first frame ends with its mark."""
+    screen = file.read(13)
+    if len(screen) < 13:
+        return False
+    file.seek(_gif_colours(screen[10]), os.SEEK_CUR)
+    while True:
+        kind = file.read(1)
+        if kind == b"!":
+            file.seek(1, os.SEEK_CUR)
+        elif kind == b",":
+            descriptor = file.read(9)
+            if len(descriptor) < 9:
+                return False
+            file.seek(_gif_colours(descriptor[8]) + 1, os.SEEK_CUR)
+        else:
+            return False
+        if not _skip_gif_blocks(file):
+            return False
+        if kind == b",":
+            return True
+
+
+def _gif_colours(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _skip_gif_blocks(file: BinaryIO) -> bool:
+    """Past a chain of blocks; False where it breaks off."""
+    while length := file.read(1):
+        if length == b"\0":
+            return True
+        file.seek(length[0], os.SEEK_CUR)
+    return False
 
 
 def _bmp_length(head: bytes) -> int:

@@ -30,6 +30,7 @@ from lib_dreambooth.data.pictures.formats import EXTENSIONS, sniff
 # where Pillow refuses too.
 MAX_PIXELS = 178_956_970
 ORIENTATION_TAG = 0x0112
+TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 # The orientations whose width and height change places.
 LYING = frozenset({5, 6, 7, 8})
 ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
@@ -59,13 +60,18 @@ FACTORIES: dict[str, type[ImageFile.ImageFile]] = {
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a picture says about itself. `size` is (width, height) after the rotation that EXIF asks for."""
+    """What a picture says about itself. `stored_size` is (width, height) before any rotation."""
 
     picture_format: str
-    size: tuple[int, int]
+    stored_size: tuple[int, int]
     mode: str
     orientation: int
     has_alpha: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) as a viewer shows it: after the rotation that EXIF asks for."""
+        return self.stored_size[::-1] if self.orientation in LYING else self.stored_size
 
 
 def read_header(path: Path | str) -> Header:
@@ -82,8 +88,16 @@ def header_of(file: BinaryIO, path: Path | str) -> Header:
     if width < 1 or height < 1:
         raise unreadable(path, f"says it is {width}x{height} pixels")
     has_alpha = image.mode in ALPHA_MODES or "transparency" in image.info
-    size = (height, width) if orientation in LYING else (width, height)
-    return Header(str(image.format), size, image.mode, orientation, has_alpha)
+    return Header(str(image.format), stored_size_of(image), image.mode, orientation, has_alpha)
+
+
+def stored_size_of(image: ImageFile.ImageFile) -> tuple[int, int]:
+    """Width and height before any rotation; newer Pillows give a TIFF's size as it will be turned."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        width, height = image.tag_v2.get(TIFF_WIDTH), image.tag_v2.get(TIFF_HEIGHT)
+        if isinstance(width, int) and isinstance(height, int):
+            return width, height
+    return image.size
 
 
 def open_file(path: Path | str) -> BinaryIO:
