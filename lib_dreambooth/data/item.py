@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 CaptionOrigin = Literal["txt", "caption", "json", "metadata", "name", "folder", "none"]
-MaskKind = Literal["none", "file", "alpha"]
+# "both": a mask file and alpha, multiplied.
+MaskKind = Literal["none", "file", "alpha", "both"]
 Severity = Literal["note", "warning", "error"]
 
 
@@ -44,6 +45,7 @@ class Item:
     size: tuple[int, int]
     mask_kind: MaskKind = "none"
     mask_path: str = ""
+    mask_content: str = ""
     has_alpha: bool = False
     # left, top, right, bottom of a face in pixels of `size`, where a source names one.
     face: tuple[int, int, int, int] | None = None

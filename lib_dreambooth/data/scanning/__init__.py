@@ -1,0 +1,1 @@
+"""From concepts to items: folders listed, files hashed, captions and masks found, what is wrong reported."""
