@@ -44,13 +44,14 @@ class Progress:
 
     def save(self, step: int, **facts: Any) -> None:
         tensors = {
-            f"{name}.{key}": value.detach().contiguous().clone()
+            f"{name}.{key}": value.detach().contiguous()
             for name, module in self.modules.items()
             for key, value in module.state_dict().items()
         }
         for index, entry in self.optimizer.state_dict()["state"].items():
             tensors |= {
-                f"optimizer.{index}.{key}": torch.as_tensor(value).clone() for key, value in entry.items()
+                f"optimizer.{index}.{key}": torch.as_tensor(value).contiguous()
+                for key, value in entry.items()
             }
         files.write_bytes(self.tensors_path, save(tensors))
         files.write_json(self.state_path, {"step": step, **facts})
