@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_bytes import tagger_model
+from tests.data_tags.onnx_bytes import tagger_model
 from PIL import Image
 
 from lib_dreambooth.base.errors import FileError, MissingPackage
