@@ -28,10 +28,9 @@ def uses_alpha_as_mask(use: AlphaUse) -> bool:
     return use in ("mask", "both")
 
 
-def read_mask(path: Path | str, size: tuple[int, int]) -> Image.Image:
+def read_mask(path: Path | str, size: tuple[int, int], upright: bool = True) -> Image.Image:
     """A mask file as 8-bit grey, brought to the size of its picture; white trains, black does not."""
-    picture = decode(path)
-    grey = picture.rgb.convert("L")
+    grey = decode(path, upright).rgb.convert("L")
     return grey if grey.size == size else grey.resize(size, Image.Resampling.BOX)
 
 

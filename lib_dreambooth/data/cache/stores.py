@@ -1,0 +1,226 @@
+"""Where entries are kept: in memory, or in safetensors files that are never changed once written.
+
+There is no list of files beside them: a file's own header says what is in it. So two runs can share a folder
+without locks; each adds files of its own, and what both have written is the same bytes twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lib_dreambooth.base.errors import FileError
+from lib_dreambooth.data.cache.checksums import checksum
+from lib_dreambooth.data.cache.keys import digest
+from lib_dreambooth.formats.entries import Entry, read_entry
+from lib_dreambooth.formats.safetensors_read import read_header
+from lib_dreambooth.formats.safetensors_write import write_safetensors
+
+Tensors = dict[str, Tensor]
+SUMS = "checksums"
+ENDING = ".safetensors"
+# What a killed run may leave behind; younger ones may be another run's, at work.
+STALE_S = 24 * 3600
+
+
+class Store(Protocol):
+    """Entries by key. `read` gives None for what is not there or is damaged."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def read(self, key: str) -> Tensors | None: ...
+
+    def write(self, entries: Mapping[str, Tensors]) -> None: ...
+
+    def drop(self, key: str) -> None: ...
+
+    @property
+    def num_bytes(self) -> int: ...
+
+
+class MemoryStore:
+    """Entries in memory, for this run alone."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Tensors] = {}
+        self._num_bytes = 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def read(self, key: str) -> Tensors | None:
+        return self._entries.get(key)
+
+    def write(self, entries: Mapping[str, Tensors]) -> None:
+        for key, tensors in entries.items():
+            self.drop(key)
+            self._entries[key] = dict(tensors)
+            self._num_bytes += size_of(tensors)
+
+    def drop(self, key: str) -> None:
+        self._num_bytes -= size_of(self._entries.pop(key, {}))
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Forgets every other entry."""
+        for key in self._entries.keys() - set(keys):
+            self.drop(key)
+
+    @property
+    def num_bytes(self) -> int:
+        return self._num_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entry lies: name, offset, type and shape of its tensors, and what their bytes sum up to."""
+
+    path: Path
+    parts: tuple[tuple[str, int, torch.dtype, tuple[int, ...]], ...]
+    checksum: str
+
+
+class DiskStore:
+    """Entries in the files of one folder, which is made when first written to.
+
+    Without `checks` entries are taken as they lie there. No file stays open between calls.
+    """
+
+    def __init__(self, folder: Path, checks: bool = True) -> None:
+        self.folder = folder
+        self._checks = checks
+        self._lock = threading.Lock()
+        self._places: dict[str, Place] = {}
+        self._sizes: dict[Path, int] = {}
+        for path in sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []:
+            self._add_file(path)
+        self._clear_remains()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def read(self, key: str) -> Tensors | None:
+        place = self._places.get(key)
+        if place is None:
+            return None
+        try:
+            tensors = read_place(place)
+        except (OSError, FileError):
+            tensors = None
+        if tensors is None or (self._checks and checksum(tensors) != place.checksum):
+            self.drop(key)
+            return None
+        return tensors
+
+    def write(self, entries: Mapping[str, Tensors]) -> None:
+        """Adds one file; its name follows from what is in it."""
+        if not entries:
+            return
+        tensors = {f"{key}.{name}": t for key, named in entries.items() for name, t in named.items()}
+        sums = json.dumps({key: checksum(dict(named)) for key, named in entries.items()})
+        path = self.folder / f"{digest(sorted(entries))}{ENDING}"
+        write_safetensors(path, tensors, {SUMS: sums})
+        with self._lock:
+            self._add_file(path)
+
+    def drop(self, key: str) -> None:
+        """Forgets an entry, so that it is made anew; its bytes go when their file does."""
+        with self._lock:
+            self._places.pop(key, None)
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(self._sizes.values())
+
+    def bound(self, max_bytes: float, keep: Collection[str] = ()) -> int:
+        """Removes the files that were unused for longest until the rest fits; gives the bytes freed.
+
+        Files that hold any entry of `keep` stay, and are marked as used now.
+        """
+        needed = {self._places[key].path for key in keep if key in self._places}
+        for path in needed:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+        freed = 0
+        for path in sorted(self._sizes.keys() - needed, key=used_at):
+            if self.num_bytes <= max_bytes:
+                break
+            freed += self._remove_file(path)
+        return freed
+
+    def _add_file(self, path: Path) -> None:
+        """Learns what a file holds; one that is damaged is of no use to anybody and is removed."""
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                entries, metadata = read_header(file, path, size)
+            places = places_in(path, entries, json.loads(metadata[SUMS]))
+        except OSError:
+            return
+        except (FileError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return
+        self._places.update(places)
+        self._sizes[path] = size
+
+    def _remove_file(self, path: Path) -> int:
+        with self._lock:
+            for key in [key for key, place in self._places.items() if place.path == path]:
+                del self._places[key]
+            size = self._sizes.pop(path)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            # Another run reads it just now (Windows); it goes next time.
+            return 0
+        return size
+
+    def _clear_remains(self) -> None:
+        for path in self.folder.glob(".*.tmp") if self.folder.is_dir() else []:
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink()
+
+
+def places_in(path: Path, entries: Mapping[str, Entry], sums: Mapping[str, str]) -> dict[str, Place]:
+    """What a file holds, by key. Equal shapes are one object: there may be ten thousand of them."""
+    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+    parts: dict[str, list[tuple[str, int, torch.dtype, tuple[int, ...]]]] = {}
+    for name, entry in entries.items():
+        key, _, part = name.partition(".")
+        shape = shapes.setdefault(entry.shape, entry.shape)
+        parts.setdefault(key, []).append((sys.intern(part), entry.offset, entry.dtype, shape))
+    return {key: Place(path, tuple(found), sums[key]) for key, found in parts.items()}
+
+
+def read_place(place: Place) -> Tensors:
+    """The tensors of an entry, read from the disk."""
+    with place.path.open("rb", buffering=0) as file:
+        return {
+            name: read_entry(file, Entry(place.path, offset, dtype, shape))  # type: ignore[arg-type]
+            for name, offset, dtype, shape in place.parts
+        }
+
+
+def used_at(path: Path) -> float:
+    """When a file was last used; 0 where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def size_of(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of some tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
