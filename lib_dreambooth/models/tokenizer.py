@@ -90,6 +90,10 @@ class Tokenizer:
         text = " ".join(unicodedata.normalize("NFC", text).split()).lower()
         return [index for word in split_words(text) for index in self._encode_word(word)]
 
+    def tables(self) -> tuple[dict[str, int], list[tuple[str, ...]]]:
+        """The vocabulary and the merges in their order, as other tokenizers want them."""
+        return dict(self.vocabulary), sorted(self._ranks, key=lambda pair: self._ranks[pair])
+
     def name(self, index: int) -> str:
         """The piece of text behind an id, with `</w>` where a word ends."""
         return self._names[index]

@@ -25,7 +25,7 @@ NUM_TOKENS = 77
 LEARNING_RATE = 8e-4
 # Side in pixels, batch, and the share of all steps that is spent on it: words are learned on small pictures.
 STAGES = ((64, 96, 0.4), (128, 32, 0.6))
-VARIANTS = 40
+VARIANTS = 24
 EMA_DECAY = 0.998
 # The noisiest steps decide colour and place, but their gradient is mostly noise: their weight is cut here.
 MAX_WEIGHT = 12.0
@@ -79,7 +79,7 @@ def scene_latents(vae: AutoencoderKL, folder: Path, size_px: int) -> torch.Tenso
         pictures = to_tensor([drawing.draw_varied(scene, random, size_px) for _ in range(VARIANTS)])
         with torch.autocast("cpu", torch.bfloat16):
             found.append(vae.encode(pictures).latent_dist.mode().float())
-    latents = torch.stack(found)
+    latents = torch.stack(found).contiguous()
     files.write_bytes(path, save({"latents": latents}))
     return latents
 

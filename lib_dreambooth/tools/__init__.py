@@ -1,0 +1,1 @@
+"""Jobs on finished files: put the miniature into a WebUI, convert, merge, resize, compare."""

@@ -1,0 +1,75 @@
+"""Puts the miniature into a WebUI's folders, so that it can be chosen there like any checkpoint.
+
+The WebUI builds a model from the YAML beside its file. For sizes of its own that YAML names a folder with the
+tokenizer and the text encoder's sizes, and only an absolute path is found there: hence a command, not a copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib_dreambooth.assets import MINI_CHECKPOINT
+from lib_dreambooth.base import files
+from lib_dreambooth.base.errors import FileError
+from lib_dreambooth.formats.checkpoint import identify
+from lib_dreambooth.formats.host_yaml import host_yaml, yaml_path
+from lib_dreambooth.formats.keymap import TEXT
+from lib_dreambooth.formats.kinds import FileKind, activation_of
+from lib_dreambooth.models.tokenizer import clip_tokenizer
+
+MODEL_NAME = "dreambooth-mini"
+NUM_TOKENS = 77
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What was written."""
+
+    checkpoint: Path
+    config: Path
+    text_dir: Path
+
+
+def put_into_webui(webui_dir: Path | str, source: Path = MINI_CHECKPOINT) -> Installed:
+    """Copies the checkpoint, writes its YAML and the folder that the YAML names."""
+    models_dir = find_models_dir(Path(webui_dir))
+    checkpoint = models_dir / "Stable-diffusion" / f"{MODEL_NAME}.safetensors"
+    text_dir = models_dir / "dreambooth" / "mini-text-encoder"
+    kind = identify(source)
+    write_text_dir(text_dir, kind)
+    config = yaml_path(checkpoint)
+    files.write_text(config, host_yaml(kind, clip_folder=text_dir.resolve().as_posix()))
+    with files.replacing(checkpoint) as temporary:
+        shutil.copyfile(source, temporary)
+    return Installed(checkpoint, config, text_dir)
+
+
+def find_models_dir(folder: Path) -> Path:
+    """The models folder of a WebUI given by its own folder, its data folder or the models folder itself."""
+    for candidate in (folder, folder / "models"):
+        if (candidate / "Stable-diffusion").is_dir():
+            return candidate
+    raise FileError(
+        "this is not a WebUI: there is no models/Stable-diffusion in it.",
+        where=str(folder),
+        todo="Name the folder that holds webui.py, or the one given to --data-dir.",
+        code="not-a-webui",
+    )
+
+
+def write_text_dir(folder: Path, kind: FileKind) -> None:
+    """The tokenizer and the sizes of the text encoder in the form that transformers reads offline."""
+    vocabulary, merges = clip_tokenizer().tables()
+    files.write_json(folder / "vocab.json", vocabulary)
+    files.write_text(folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    end = "<|endoftext|>"
+    special = {"bos_token": "<|startoftext|>", "eos_token": end, "unk_token": end, "pad_token": end}
+    files.write_json(folder / "special_tokens_map.json", special)
+    tokenizer = {"tokenizer_class": "CLIPTokenizer", "model_max_length": NUM_TOKENS, "do_lower_case": True}
+    files.write_json(folder / "tokenizer_config.json", tokenizer | special)
+    layout = kind.text_encoder()
+    assert layout is not None, "the miniature has a text encoder"
+    sizes = layout.hf_config(activation_of(kind.family, TEXT))
+    files.write_json(folder / "config.json", {"model_type": "clip_text_model", **sizes})
