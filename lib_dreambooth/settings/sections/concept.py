@@ -109,7 +109,6 @@ class Concept(Section, frozen=True, kw_only=True):
             "tokens. Where captions already carry the word, leave it as it stands there.",
             basic=True,
             when=TRAINED,
-            kohya=names("class_tokens"),
             old=names("instance_token"),
         ),
     ] = ""
@@ -133,6 +132,15 @@ class Concept(Section, frozen=True, kw_only=True):
             old=names("instance_prompt"),
         ),
     ] = "[filewords]"
+    fallback: Annotated[
+        str,
+        Option(
+            "Caption where There Is None",
+            "What pictures without a caption of their own are described by. Empty: the name behind the "
+            "number of a 10_name folder, else the tokens alone.",
+            kohya=names("class_tokens"),
+        ),
+    ] = ""
     class_folder: Annotated[
         str,
         Option(
