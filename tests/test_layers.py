@@ -126,3 +126,13 @@ def test_the_test_sees_a_violation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "lib_dreambooth.training",
         "lib_dreambooth.assets.make_mini",
     ]
+
+
+def test_the_architecture_page_shows_the_same_rows() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = {
+        line.split("|")[1].strip(): line.split("|")[2] for line in page.splitlines() if line.startswith("| ")
+    }
+    for package, row in ROWS.items():
+        if package != "assets":
+            assert f"`{package}`" in lines[str(row)], f"{package} is not in row {row} of docs/architecture.md"
