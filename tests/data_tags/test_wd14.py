@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data_tags.onnx_bytes import tagger_model
 from PIL import Image
 
 from lib_dreambooth.base.errors import FileError, MissingPackage
@@ -22,6 +21,7 @@ from lib_dreambooth.data.tags.wd14 import (
     read_tag_list,
     tag_output,
 )
+from tests.data_tags.onnx_bytes import tagger_model
 
 TAGS = """tag_id,name,category,count
 1,general,9,10

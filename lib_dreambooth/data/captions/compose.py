@@ -125,6 +125,13 @@ def split(text: str, captions: Captions, names: bool = False) -> Parts:
     return Parts(tags[:kept], tags[kept:])
 
 
+def names_of(line: Line, captions: Captions) -> list[str]:
+    """The names that a line began with, in its own order; none where it began with anything else."""
+    tags = split_tags(line.text, captions.separator) if line.names else []
+    found = next((names for tag in tags if (names := _names_in(tag, captions))), [])
+    return found[::2]
+
+
 def _chosen_lines(text: str, captions: Captions) -> tuple[str, ...]:
     lines = caption_lines(text) or ("",)
     if captions.lines == "draw":
