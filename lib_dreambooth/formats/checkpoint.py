@@ -76,7 +76,7 @@ def read_checkpoint(
         found: dict[str, StateDict] = {}
         file_shapes: dict[str, Shape] = {}
         for part in own:
-            found[part] = _read_part(file, kind, part, file_shapes, is_ema=prefer_ema and kind.has_ema)
+            found[part] = read_part(file, kind, part, file_shapes, is_ema=prefer_ema and kind.has_ema)
         extras = file.read_all(extra_keys(file, kind)) if with_extras else {}
     if vae_path is not None and VAE in wanted:
         found[VAE] = read_vae(vae_path)
@@ -89,7 +89,7 @@ def read_vae(path: Path | str) -> StateDict:
     with open_tensors(path) as file:
         kind = detect_file(file)
         require_part(kind, VAE, path)
-        return _read_part(file, kind, VAE, {}, is_ema=False)
+        return read_part(file, kind, VAE)
 
 
 def part_links(file: TensorFile, kind: FileKind, part: str, *, is_ema: bool = False) -> list[Link]:
@@ -152,16 +152,22 @@ def _offer(kind: FileKind, part: str) -> str:
     return f"Choose another checkpoint of {family}, or merge this one again with its parts."
 
 
-def _read_part(
-    file: TensorFile, kind: FileKind, part: str, file_shapes: dict[str, Shape], *, is_ema: bool
+def read_part(
+    file: TensorFile,
+    kind: FileKind,
+    part: str,
+    file_shapes: dict[str, Shape] | None = None,
+    *,
+    is_ema: bool = False,
 ) -> StateDict:
+    """One whole part of an opened file under our names; notes shapes that reading changed in `file_shapes`."""
     by_key = {link.key: link for link in part_links(file, kind, part, is_ema=is_ema)}
     state: StateDict = {}
     for key, tensor in file.items(by_key):
         if not is_finite(tensor):
             raise _not_numbers(kind, part, key, file.path)
         link = by_key[key]
-        if tuple(tensor.shape) != link.file_shape:
+        if file_shapes is not None and tuple(tensor.shape) != link.file_shape:
             file_shapes[key] = tuple(tensor.shape)
         state.update(from_file(link, tensor))
     return state

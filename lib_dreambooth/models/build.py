@@ -1,0 +1,110 @@
+"""Modules made without memory and filled with a file's tensors.
+
+Nothing here relies on torch's initialisers, on `Module.to` or on `load_state_dict`: a WebUI that loads a
+model in another thread replaces all three for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lib_dreambooth.formats.clip_keys import clip_config
+from lib_dreambooth.formats.keymap import TEXT_2
+from lib_dreambooth.formats.kinds import activation_of
+from lib_dreambooth.formats.unet_layout import unet_config
+from lib_dreambooth.formats.vae_keys import vae_config
+from lib_dreambooth.models.families import Family
+from lib_dreambooth.models.tokenizer import END_ID, START_ID
+
+StateDict = dict[str, Tensor]
+
+TEXT_PREFIX = "text_model."
+
+
+def build_unet(state: StateDict, family: Family, pooled_width: int | None) -> Any:
+    """diffusers' UNet for these tensors, still without them."""
+    from diffusers import UNet2DConditionModel
+
+    config = unet_config(shapes_of(state)).diffusers_config(pooled_width if family.has_size_ids else None)
+    with torch.device("meta"):
+        return UNet2DConditionModel(**config)
+
+
+def build_vae(state: StateDict, family: Family) -> Any:
+    """diffusers' VAE for these tensors, still without them."""
+    from diffusers import AutoencoderKL
+
+    layout = vae_config(shapes_of(state))
+    config = layout.diffusers_config()
+    with torch.device("meta"):
+        return AutoencoderKL(
+            **config,
+            use_quant_conv=layout.has_quant,
+            use_post_quant_conv=layout.has_quant,
+            scaling_factor=family.latent_scale,
+        )
+
+
+def build_text_encoder(state: StateDict, family: Family, part: str) -> Any:
+    """transformers' text model for these tensors, still without them."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    layout = clip_config(shapes_of(state))
+    config: Any = CLIPTextConfig(
+        **layout.hf_config(activation_of(family.name, part)),
+        bos_token_id=START_ID,
+        eos_token_id=END_ID,
+        pad_token_id=family.text[part].pad_id,
+    )
+    kind = CLIPTextModelWithProjection if part == TEXT_2 else CLIPTextModel
+    with torch.device("meta"):
+        return kind(config)
+
+
+def fill(module: nn.Module, state: StateDict, device: torch.device, dtype: torch.dtype | None) -> None:
+    """Makes the tensors the module's parameters, and takes them out of `state` so that one copy is alive."""
+    prefix = "" if hasattr(module, TEXT_PREFIX[:-1]) else TEXT_PREFIX
+    for name in list(state):
+        tensor = state.pop(name)
+        to_dtype = dtype if tensor.is_floating_point() else None
+        place, _, leaf = name.removeprefix(prefix).rpartition(".")
+        owner = module.get_submodule(place)
+        assert leaf in owner._parameters, f"{type(module).__name__} has no parameter {name}"
+        owner._parameters[leaf] = nn.Parameter(tensor.to(device, to_dtype), requires_grad=False)
+    _fill_buffers(module, device)
+    module.eval()
+    left = [name for name, tensor in all_tensors(module) if tensor.is_meta]
+    assert not left, f"{type(module).__name__}: nothing was read for {left[:3]}"
+
+
+def _fill_buffers(module: nn.Module, device: torch.device) -> None:
+    """Position ids are the only buffers of these modules; files may lack or damage them."""
+    for owner in module.modules():
+        for name, buffer in owner._buffers.items():
+            if buffer is not None and name == "position_ids":
+                owner._buffers[name] = torch.arange(buffer.shape[-1], device=device).expand((1, -1))
+
+
+def move(module: nn.Module, device: torch.device, dtype: torch.dtype | None = None) -> None:
+    """`Module.to`, which a loading WebUI makes a no-op; parameters stay the same objects."""
+    for owner in module.modules():
+        for parameter in owner._parameters.values():
+            if parameter is not None:
+                parameter.data = parameter.data.to(device, dtype if parameter.is_floating_point() else None)
+        for name, buffer in owner._buffers.items():
+            if buffer is not None:
+                owner._buffers[name] = buffer.to(device, dtype if buffer.is_floating_point() else None)
+
+
+def all_tensors(module: nn.Module) -> itertools.chain[tuple[str, Tensor]]:
+    """Parameters and buffers with their names."""
+    return itertools.chain(module.named_parameters(), module.named_buffers())
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}

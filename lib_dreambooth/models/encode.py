@@ -1,0 +1,170 @@
+"""Prompts to the states that the UNet reads.
+
+B: prompts, N: tokens of all chunks with their starts and ends, D: width of an encoder, P: width of the pooled
+state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lib_dreambooth.models.chunks import (
+    CHUNK_LENGTH,
+    Row,
+    Tokens,
+    Word,
+    Words,
+    kohya_rows,
+    webui_rows,
+    words_of,
+)
+from lib_dreambooth.models.prompt import parse_prompt
+from lib_dreambooth.models.text_encoder import TextEncoder
+from lib_dreambooth.models.tokenizer import clip_tokenizer
+
+EMPHASES = ("Original", "None", "Ignore", "No norm")
+
+
+@dataclass(frozen=True)
+class TextStyle:
+    """How prompts become states; the defaults are the WebUI's."""
+
+    kind: str = "webui"  # "webui": each chunk with its own start and end; "kohya": stitched
+    emphasis: str = "Original"  # one of EMPHASES; kohya's weighted captions are "No norm", plain ones "None"
+    comma_backtrack: int = 20
+    clip_skip: int = 1
+    max_tokens: int = CHUNK_LENGTH  # only in kohya's style: a multiple of 75 that every text is padded to
+
+
+@dataclass(frozen=True, eq=False)
+class TextStates:
+    """What prompts say: states [B, N, D] of each encoder, and the pooled state [B, P] for SDXL."""
+
+    states: tuple[Tensor, ...]
+    pooled: Tensor | None = None
+
+    def joined(self) -> Tensor:
+        """What cross-attention reads: the encoders side by side."""
+        return self.states[0] if len(self.states) == 1 else torch.cat(self.states, dim=-1)
+
+    def zeroed(self) -> TextStates:
+        """The same shapes, all zero: what the WebUI gives SDXL for an empty negative prompt."""
+        pooled = None if self.pooled is None else torch.zeros_like(self.pooled)
+        return TextStates(tuple(torch.zeros_like(states) for states in self.states), pooled)
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Words that stand for vectors: for each name the vectors [V, D] of each text encoder's part."""
+
+    vectors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    def words(self) -> Words:
+        tokenizer = clip_tokenizer()
+        return words_of(
+            [
+                Word(name, tuple(tokenizer(name)), max(len(vectors) for vectors in parts.values()))
+                for name, parts in self.vectors.items()
+            ]
+        )
+
+    def of_part(self, part: str) -> dict[str, Tensor]:
+        return {name: parts[part] for name, parts in self.vectors.items() if part in parts}
+
+
+NO_EMBEDDINGS = Embeddings()
+DEFAULT_STYLE = TextStyle()
+
+
+def encode_prompts(
+    encoders: Sequence[TextEncoder],
+    prompts: Sequence[str],
+    style: TextStyle = DEFAULT_STYLE,
+    embeddings: Embeddings = NO_EMBEDDINGS,
+) -> TextStates:
+    """The states of the prompts; shorter ones are filled up with empty chunks. Gradients flow."""
+    words = embeddings.words()
+    states = []
+    pooled = None
+    for encoder in encoders:
+        table = rows_of(prompts, encoder.rule.pad_id, style, words)
+        found, of_first = _encode_table(encoder, table, style, embeddings.of_part(encoder.part))
+        states.append(found)
+        pooled = of_first if of_first is not None else pooled
+    return TextStates(tuple(states), pooled)
+
+
+def rows_of(prompts: Sequence[str], pad_id: int, style: TextStyle, words: Words) -> list[list[Row]]:
+    """The rows of each prompt, equally many for all."""
+    table = []
+    for prompt in prompts:
+        pieces = tokens_of(prompt, style)
+        if style.kind == "kohya":
+            table.append(kohya_rows(pieces, words, style.max_tokens, pad_id))
+        else:
+            rows = webui_rows(pieces, words, style.comma_backtrack)
+            table.append([row.padded_with(pad_id) for row in rows])
+    longest = max(len(rows) for rows in table)
+    [empty] = [row.padded_with(pad_id) for row in webui_rows([], {}, 0)]
+    return [rows + [empty] * (longest - len(rows)) for rows in table]
+
+
+def tokens_of(prompt: str, style: TextStyle) -> list[Tokens]:
+    """A prompt's pieces in tokens, with their weights."""
+    tokenizer = clip_tokenizer()
+    if style.emphasis == "None":
+        return [Tokens(tuple(tokenizer(prompt)))]
+    has_breaks = style.kind == "webui"
+    return [
+        Tokens(
+            () if has_breaks and piece.is_break else tuple(tokenizer(piece.text)),
+            piece.weight,
+            piece.is_break,
+        )
+        for piece in parse_prompt(prompt, has_breaks=has_breaks)
+    ]
+
+
+def layer_of(encoder: TextEncoder, style: TextStyle) -> int:
+    """Which layer from the end is used: clip skip moves it only where the family's host lets it."""
+    rule = encoder.rule
+    takes_skip = rule.takes_clip_skip or (style.kind == "kohya" and rule.has_final_norm)
+    return rule.layer - 1 + style.clip_skip if takes_skip else rule.layer
+
+
+def _encode_table(
+    encoder: TextEncoder, table: list[list[Row]], style: TextStyle, vectors: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor | None]:
+    """States [B, N, D] and pooled [B, P] of prompts in rows; one pass for each column of chunks."""
+    layer = layer_of(encoder, style)
+    columns = []
+    pooled = None
+    for index in range(len(table[0])):
+        rows = [prompt[index] for prompt in table]
+        states, of_column = encoder.encode(rows, layer, vectors)
+        pooled = of_column if index == 0 else pooled
+        columns.append(weighed(states, rows, style.emphasis))
+    return stitched(columns) if style.kind == "kohya" else torch.cat(columns, dim=1), pooled
+
+
+def weighed(states: Tensor, rows: Sequence[Row], emphasis: str) -> Tensor:
+    """States times the weights of their tokens; "Original" then restores each row's mean."""
+    if emphasis in ("None", "Ignore"):
+        return states
+    weights = torch.tensor([row.weights for row in rows], device=states.device)
+    if bool((weights == 1.0).all()):
+        return states
+    changed = states * weights[..., None].to(states.dtype)
+    if emphasis == "No norm":
+        return changed
+    return changed * (states.mean((1, 2), keepdim=True) / changed.mean((1, 2), keepdim=True))
+
+
+def stitched(columns: Sequence[Tensor]) -> Tensor:
+    """Kohya's form of several chunks: the first start, 75 states of each chunk, the last end."""
+    inner = [column[:, 1:-1] for column in columns]
+    return torch.cat([columns[0][:, :1], *inner, columns[-1][:, -1:]], dim=1)

@@ -1,0 +1,147 @@
+"""From one file to modules: no network, one copy in memory, about as fast as reading the file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lib_dreambooth.base.errors import FileError
+from lib_dreambooth.diffusion.schedule import stable_diffusion_schedule
+from lib_dreambooth.formats.checkpoint import (
+    StateDict,
+    kind_of,
+    read_part,
+    require_checkpoint,
+    require_part,
+)
+from lib_dreambooth.formats.container import TensorFile, open_tensors
+from lib_dreambooth.formats.keymap import OWN, TEXT, TEXT_2, UNET, VAE
+from lib_dreambooth.formats.kinds import FAMILIES as FAMILY_TITLES
+from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.models.build import build_text_encoder, build_unet, build_vae, fill
+from lib_dreambooth.models.families import FAMILIES, Family, TextRule
+from lib_dreambooth.models.loaded import LoadedModel, Source, safe_vae_dtype
+from lib_dreambooth.models.prediction import measured_prediction
+
+ALL_PARTS = (UNET, VAE, TEXT, TEXT_2)
+
+
+def read_model(
+    path: Path | str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    vae_path: Path | str | None = None,
+    text_path: Path | str | None = None,
+    prefer_ema: bool = False,
+    parts: Collection[str] = ALL_PARTS,
+    expect_family: str | None = None,
+) -> LoadedModel:
+    """Reads a checkpoint's parts onto a device, in the file's precision unless `dtype` names another.
+
+    `vae_path` takes the VAE from another file, `text_path` the text encoders; `parts` leaves out what is not
+    needed. Raises FileError for anything that is not a whole checkpoint of a family that can be used.
+    """
+    path = Path(path)
+    target = torch.device(device)
+    # Under a host's inference mode parameters could never be trained.
+    with torch.inference_mode(mode=False), torch.no_grad():
+        with open_tensors(path) as file:
+            kind = kind_of(file)
+            require_usable(kind, path, expect_family)
+            family = FAMILIES[kind.family]
+            needed = [part for part in ALL_PARTS if part in parts and part in (UNET, VAE, *family.text)]
+            elsewhere = {VAE: vae_path} | dict.fromkeys(family.text, text_path)
+            own = [part for part in needed if elsewhere.get(part) is None]
+            for part in own:
+                require_part(kind, part, path)
+            reader = _Reader(family, target, dtype)
+            reader.take(file, kind, own, prefer_ema=prefer_ema)
+        for other in {str(elsewhere[part]) for part in needed if part not in own}:
+            reader.take_from(Path(other), [part for part in needed if str(elsewhere.get(part)) == other])
+        prediction = _prediction(kind, reader.modules.get(UNET))
+    return LoadedModel(
+        family=family,
+        rules=reader.rules,
+        schedule=stable_diffusion_schedule(is_zero_terminal=kind.is_zero_terminal),
+        prediction=prediction,
+        source=Source(path, kind),
+        modules={part: reader.modules[part] for part in needed},
+        vae_source=Path(vae_path) if vae_path is not None else None,
+    )
+
+
+def require_usable(kind: FileKind, path: Path, expect_family: str | None = None) -> None:
+    """Raises FileError unless the file is a checkpoint of a family that can be drawn with and trained."""
+    require_checkpoint(kind, path, expect_family)
+    if kind.family not in FAMILIES:
+        raise FileError(
+            f"is a checkpoint of {FAMILY_TITLES[kind.family]}, which only finishes other models' pictures.",
+            where=str(path),
+            todo="Choose the base model that belongs to it.",
+            code="unsupported-model",
+        )
+    if kind.prediction == "edm":
+        raise FileError(
+            "predicts in EDM's form, which is not supported.",
+            where=str(path),
+            todo="Choose a checkpoint that predicts noise or velocity.",
+            code="unsupported-model",
+        )
+
+
+@dataclass
+class _Reader:
+    """Builds each part as soon as its tensors are read, so that at most one part is held twice."""
+
+    family: Family
+    device: torch.device
+    dtype: torch.dtype | None
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    rules: dict[str, TextRule] = field(default_factory=dict)
+
+    def take(self, file: TensorFile, kind: FileKind, parts: list[str], *, prefer_ema: bool = False) -> None:
+        for part in parts:
+            state = read_part(file, kind, part, is_ema=prefer_ema and kind.has_ema)
+            self.modules[part] = self._filled(part, state, kind)
+            if part in self.family.text:
+                self.rules[part] = text_rule(self.family, part, kind)
+
+    def take_from(self, path: Path, parts: list[str]) -> None:
+        """Parts out of another file; it may be of any kind that has them."""
+        with open_tensors(path) as file:
+            kind = kind_of(file)
+            for part in parts:
+                require_part(kind, part, path)
+            self.take(file, kind, parts)
+
+    def _filled(self, part: str, state: StateDict, kind: FileKind) -> nn.Module:
+        dtype = self.dtype
+        if part == UNET:
+            second = kind.text_encoder(TEXT_2)
+            module = build_unet(state, self.family, second.projection_width if second else None)
+        elif part == VAE:
+            module = build_vae(state, self.family)
+            dtype = safe_vae_dtype(self.family, dtype or next(iter(state.values())).dtype)
+        else:
+            module = build_text_encoder(state, self.family, part)
+        fill(module, state, self.device, dtype)
+        return module
+
+
+def text_rule(family: Family, part: str, kind: FileKind) -> TextRule:
+    """How a text encoder of this file is used: diffusers' SD2 folders lack the last, unused layer."""
+    rule = family.text[part]
+    lacks_last = family.name == "sd2" and kind.parts[part].place.naming == OWN
+    return replace(rule, layer=rule.layer - 1) if lacks_last else rule
+
+
+def _prediction(kind: FileKind, unet: nn.Module | None) -> str:
+    """What the file says; SD2 files mostly do not, and then trying it out tells."""
+    if kind.prediction or unet is None:
+        return kind.prediction or "epsilon"
+    return measured_prediction(unet)

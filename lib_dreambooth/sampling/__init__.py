@@ -1,0 +1,1 @@
+"""Pictures out: the generator, its samplers and noise, previews, class pictures, grids."""

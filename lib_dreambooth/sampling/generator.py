@@ -1,0 +1,209 @@
+"""Draws pictures with a loaded model, as the WebUI's txt2img would with the same settings."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lib_dreambooth.formats.keymap import UNET, VAE
+from lib_dreambooth.models.encode import NO_EMBEDDINGS, Embeddings, TextStates, encode_prompts
+from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.sampling.decoding import decode_picture
+from lib_dreambooth.sampling.guidance import Condition, Guided, stop_before
+from lib_dreambooth.sampling.noise import PictureNoise
+from lib_dreambooth.sampling.picture_settings import SAMPLERS, PictureSettings
+from lib_dreambooth.sampling.sigmas import SigmaTable
+from lib_dreambooth.sampling.solvers import dpmpp_2m, euler, euler_ancestral
+from lib_dreambooth.sampling.timestep_solvers import ddim, ddim_timesteps, unipc
+from lib_dreambooth.sampling.upsampling import cutting_upsamplers
+
+# The states of each text, by the text and whether it is a negative one.
+Texts = dict[tuple[str, bool], TextStates]
+
+LATENT_STEP = 8
+# Channels that inpainting UNets take beside the latents: a mask and the masked picture.
+NUM_MASK_CHANNELS = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture to draw."""
+
+    prompt: str
+    negative: str = ""
+    seed: int | None = None  # None: the settings' seed plus the request's number
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a drawing is: network calls done, of all, and the first picture of the batch under way."""
+
+    step: int
+    num_steps: int
+    picture: int
+
+
+def never() -> bool:
+    return False
+
+
+def ignore(progress: Progress) -> None:
+    """Progress that nobody watches."""
+
+
+class Generator:
+    """Draws pictures from one model. Leaves its modules where they are, and torch's generators alone."""
+
+    def __init__(self, model: LoadedModel, embeddings: Embeddings = NO_EMBEDDINGS) -> None:
+        self.model = model
+        self.embeddings = embeddings
+
+    @torch.no_grad()
+    def draw(
+        self,
+        requests: Sequence[Request],
+        settings: PictureSettings,
+        *,
+        should_stop: Callable[[], bool] = never,
+        on_progress: Callable[[Progress], None] = ignore,
+    ) -> Iterator[Image.Image]:
+        """The pictures in order, each batch as soon as it is done. A stop raises Cancelled within a step."""
+        settings.check()
+        numbered = [
+            request if request.seed is not None else replace(request, seed=settings.seed + number)
+            for number, request in enumerate(requests)
+        ]
+        texts = self._texts(numbered, settings)
+        num_steps = num_calls(settings, self.model.schedule.num_timesteps)
+        for start, batch in batches(numbered, texts, settings.batch_size):
+            done = 0
+
+            def on_call(start: int = start) -> None:
+                nonlocal done
+                on_progress(Progress(done, num_steps, start))
+                done += 1
+
+            latents = self._latents(batch, texts, settings, stop_before(should_stop, on_call))
+            for latent in latents:
+                stop_before(should_stop, lambda: None)()
+                yield decode_picture(self.model, latent)
+            on_progress(Progress(num_steps, num_steps, start))
+
+    def _texts(self, requests: Sequence[Request], settings: PictureSettings) -> Texts:
+        """Each text is encoded alone, so that no picture depends on its neighbours."""
+        wanted = [(request.prompt, False) for request in requests]
+        wanted += [(request.negative, True) for request in requests]
+        found = {}
+        for text, is_negative in dict.fromkeys(wanted):
+            states = encode_prompts(self.model.encoders, [text], settings.text_style, self.embeddings)
+            # SDXL was trained with zeros for no text; the WebUI gives them to empty negative prompts only.
+            is_nothing = is_negative and text == "" and self.model.family.has_size_ids
+            found[text, is_negative] = states.zeroed() if is_nothing else states
+        return found
+
+    def _latents(
+        self,
+        batch: Sequence[Request],
+        texts: Texts,
+        settings: PictureSettings,
+        before_call: Callable[[], None],
+    ) -> Tensor:
+        """The finished latents [B, C, H, W] of one batch."""
+        device = self.model.device_of(UNET)
+        schedule = self.model.schedule.rescaled() if settings.is_zero_terminal else self.model.schedule
+        alphas_bar = schedule.for_sampling()
+        shape = (self.model.latent_channels, settings.height // LATENT_STEP, settings.width // LATENT_STEP)
+        seeds = [request.seed or 0 for request in batch]
+        noise = PictureNoise(seeds, shape, settings.noise_source, device, settings.ensd)
+        guided = Guided(
+            unet=self.model.unet,
+            positive=self._condition([texts[request.prompt, False] for request in batch], settings),
+            negative=self._condition([texts[request.negative, True] for request in batch], settings),
+            guidance=settings.guidance,
+            prediction=self.model.prediction,
+            alphas_bar=alphas_bar,
+            more_channels=self._more_channels(settings),
+            before_call=before_call,
+        )
+        with self._upsampling(shape):
+            return solve(guided, noise, alphas_bar, settings)
+
+    def _condition(self, texts: Sequence[TextStates], settings: PictureSettings) -> Condition:
+        device, dtype = self.model.device_of(UNET), self.model.dtype_of(UNET)
+        states = torch.cat([text.joined() for text in texts]).to(device, dtype)
+        if not self.model.family.has_size_ids:
+            return Condition(states)
+        pooled = torch.cat([text.pooled for text in texts if text.pooled is not None]).to(device, dtype)
+        # Original size, top left corner of the cut, target size: each height first.
+        ids = [settings.height, settings.width, 0, 0, settings.height, settings.width]
+        return Condition(states, pooled, torch.tensor([ids] * len(texts), device=device, dtype=dtype))
+
+    def _more_channels(self, settings: PictureSettings) -> Tensor | None:
+        """For inpainting models: everything is masked, and what was there is grey."""
+        num_more = int(self.model.unet.config.in_channels) - self.model.latent_channels
+        if num_more == 0:
+            return None
+        device = self.model.device_of(UNET)
+        size = (settings.height // LATENT_STEP, settings.width // LATENT_STEP)
+        if num_more == self.model.latent_channels:
+            return torch.zeros((1, num_more, *size), device=device)
+        vae_device, vae_dtype = self.model.device_of(VAE), self.model.dtype_of(VAE)
+        grey = torch.zeros((1, 3, settings.height, settings.width), device=vae_device, dtype=vae_dtype)
+        hidden = self.model.vae.encode(grey).latent_dist.mean * self.model.latent_scale
+        mask = torch.ones((1, NUM_MASK_CHANNELS, *size), device=device)
+        return torch.cat([mask, hidden.to(device, torch.float32)], dim=1)
+
+    def _upsampling(self, shape: tuple[int, int, int]) -> contextlib.AbstractContextManager[None]:
+        num_halvings = len(self.model.unet.config.block_out_channels) - 1
+        is_even = all(side % 2**num_halvings == 0 for side in shape[1:])
+        return contextlib.nullcontext() if is_even else cutting_upsamplers(self.model.unet)
+
+
+def solve(guided: Guided, noise: PictureNoise, alphas_bar: Tensor, settings: PictureSettings) -> Tensor:
+    """From noise to finished latents with the sampler asked for."""
+    table = SigmaTable(alphas_bar)
+    if settings.sampler == "ddim":
+        timesteps = ddim_timesteps(settings.steps, len(alphas_bar))
+        return ddim(guided.noise_at, noise.first, alphas_bar, timesteps)
+    if settings.sampler == "unipc":
+        return unipc(guided.noise_at, noise.first, alphas_bar, settings.steps)
+    is_karras = SAMPLERS[settings.sampler].schedule_title == "Karras"
+    levels = table.karras(settings.steps) if is_karras else table.uniform(settings.steps)
+    x = noise.first * levels[0]
+    denoise = guided.denoiser(table)
+    if settings.sampler == "euler":
+        return euler(denoise, x, levels)
+    if settings.sampler == "euler a":
+        return euler_ancestral(denoise, x, levels, noise.next, settings.eta)
+    assert settings.sampler == "dpm++ 2m karras", settings.sampler
+    return dpmpp_2m(denoise, x, levels)
+
+
+def num_calls(settings: PictureSettings, num_timesteps: int) -> int:
+    """How often the network runs for one batch."""
+    if settings.sampler == "ddim":
+        return len(ddim_timesteps(settings.steps, num_timesteps)) - 1
+    return settings.steps
+
+
+def batches(requests: Sequence[Request], texts: Texts, size: int) -> Iterator[tuple[int, list[Request]]]:
+    """Neighbours that can be drawn together, with the number of the first: their texts are equally long."""
+
+    def lengths(request: Request) -> tuple[int, int]:
+        chosen = (texts[request.prompt, False], texts[request.negative, True])
+        return chosen[0].states[0].shape[1], chosen[1].states[0].shape[1]
+
+    start = 0
+    while start < len(requests):
+        end = start + 1
+        while (
+            end < len(requests) and end - start < size and lengths(requests[end]) == lengths(requests[start])
+        ):
+            end += 1
+        yield start, list(requests[start:end])
+        start = end
