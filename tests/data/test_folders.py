@@ -28,7 +28,8 @@ def found(listing: Listing) -> list[tuple[str, int, str]]:
     ("name", "auto", "kohya"),
     [("36_riho", (36, "riho"), (36, "riho")), ("10_name class", (10, "name class"), (10, "name class")),
      ("1_", (1, ""), (1, "")), ("riho", None, None), ("_x", None, None), ("0_x", None, None),
-     ("-3_x", None, None), ("12", None, (12, "")), ("3_a_b", (3, "a_b"), (3, "a_b")), ("20230101_trip", None, None),
+     ("-3_x", None, None), ("12", None, (12, "")), ("3_a_b", (3, "a_b"), (3, "a_b")),
+     ("20230101_trip", None, None),
      ("99999999999999_x", None, None), ("3.5_x", None, None), ("１０_x", (10, "x"), (10, "x"))],
 )  # fmt: skip
 def test_repeats_in_a_folders_name(

@@ -1,30 +1,38 @@
-"""A quick sum over an entry's bytes that tells damage: cut-off, zeroed or flipped bits on a disk."""
+"""A quick sum over an entry's bytes that tells damage: cut-off, zeroed, swapped or flipped bits on a disk."""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
+ROW_WORDS = 256
 
-def checksum(tensors: dict[str, Tensor]) -> str:
-    """32 hexadecimal digits for named tensors; as fast as memory is read.
 
-    Sum and exclusive-or of the 64-bit words: no defence against intent, but the disk has none.
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """32 hexadecimal digits for named tensors, about as fast as memory is read.
+
+    Only the sums of rows and columns of 64-bit words are hashed. No defence against intent; a disk has none.
     """
-    total, parity = 0, 0
+    digest = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
-        words = as_words(tensors[name])
-        total += int(words.sum(dtype=np.uint64)) + len(words)
-        parity ^= int(np.bitwise_xor.reduce(words)) if len(words) else 0
-    return f"{total % 2**64:016x}{parity:016x}"
+        table, rest = as_words(tensors[name])
+        digest.update(f"{name} {tensors[name].numel()} ".encode())
+        digest.update(table.sum(axis=0, dtype=np.uint64).tobytes())
+        digest.update(table.sum(axis=1, dtype=np.uint64).tobytes())
+        digest.update(rest)
+    return digest.hexdigest()
 
 
-def as_words(tensor: Tensor) -> np.ndarray:
-    """A tensor's bytes as 64-bit words, the last one filled up with zeros."""
+def as_words(tensor: Tensor) -> tuple[np.ndarray, bytes]:
+    """A tensor's bytes as rows of 64-bit words, and those that fill no row."""
     data = tensor.contiguous().view(-1).view(torch.uint8).numpy()
-    if len(data) % 8 == 0 and data.ctypes.data % 8 == 0:
-        return data.view(np.uint64)
-    padded = np.zeros(-(-len(data) // 8) * 8, dtype=np.uint8)
-    padded[: len(data)] = data
-    return padded.view(np.uint64)
+    row = ROW_WORDS * 8
+    whole = len(data) // row * row
+    table = data[:whole]
+    if table.ctypes.data % 8:
+        table = table.copy()
+    return table.view(np.uint64).reshape(-1, ROW_WORDS), data[whole:].tobytes()

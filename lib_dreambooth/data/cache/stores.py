@@ -101,6 +101,7 @@ class DiskStore:
         self._checks = checks
         self._lock = threading.Lock()
         self._places: dict[str, Place] = {}
+        self._copies: dict[str, list[Place]] = {}
         self._sizes: dict[Path, int] = {}
         for path in sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []:
             self._add_file(path)
@@ -110,17 +111,14 @@ class DiskStore:
         return key in self._places
 
     def read(self, key: str) -> Tensors | None:
-        place = self._places.get(key)
-        if place is None:
-            return None
-        try:
-            tensors = read_place(place)
-        except (OSError, FileError):
-            tensors = None
-        if tensors is None or (self._checks and checksum(tensors) != place.checksum):
-            self.drop(key)
-            return None
-        return tensors
+        while key in self._places:
+            place = self._places[key]
+            with contextlib.suppress(OSError, FileError):
+                tensors = read_place(place)
+                if not self._checks or checksum(tensors) == place.checksum:
+                    return tensors
+            self._fall_back(key, place)
+        return None
 
     def write(self, entries: Mapping[str, Tensors]) -> None:
         """Adds one file; its name follows from what is in it."""
@@ -137,6 +135,7 @@ class DiskStore:
         """Forgets an entry, so that it is made anew; its bytes go when their file does."""
         with self._lock:
             self._places.pop(key, None)
+            self._copies.pop(key, None)
 
     @property
     def num_bytes(self) -> int:
@@ -158,6 +157,16 @@ class DiskStore:
             freed += self._remove_file(path)
         return freed
 
+    def _fall_back(self, key: str, damaged: Place) -> None:
+        """Takes the next file that has the entry: another run may have written it, or healed it."""
+        with self._lock:
+            if self._places.get(key) is damaged:
+                copies = self._copies.get(key)
+                if copies:
+                    self._places[key] = copies.pop()
+                else:
+                    del self._places[key]
+
     def _add_file(self, path: Path) -> None:
         """Learns what a file holds; one that is damaged is of no use to anybody and is removed."""
         try:
@@ -171,14 +180,18 @@ class DiskStore:
             with contextlib.suppress(OSError):
                 path.unlink()
             return
-        self._places.update(places)
+        for key, place in places.items():
+            if key in self._places and self._places[key].path != path:
+                self._copies.setdefault(key, []).append(place)
+            else:
+                self._places[key] = place
         self._sizes[path] = size
 
     def _remove_file(self, path: Path) -> int:
         with self._lock:
-            for key in [key for key, place in self._places.items() if place.path == path]:
-                del self._places[key]
             size = self._sizes.pop(path)
+        for key, place in [pair for pair in self._places.items() if pair[1].path == path]:
+            self._fall_back(key, place)
         try:
             path.unlink(missing_ok=True)
         except OSError:
