@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +48,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-needs_onnxruntime = pytest.mark.skipif(
-    find_spec("onnxruntime") is None,
-    reason="onnxruntime is not installed in this environment",
-)
+needs_onnxruntime = pytest.mark.needs("onnxruntime")
 
 
 @needs_onnxruntime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -15,6 +15,7 @@ from lib_dreambooth.data.captions.read import caption_lines
 from lib_dreambooth.data.captions.tagtext import split_tags, tag_key
 from lib_dreambooth.data.captions.words import find_word, has_word
 from lib_dreambooth.data.item import Finding, Item
+from lib_dreambooth.data.tags.vocabulary import kind_of
 from lib_dreambooth.settings.sections.captions import Captions
 from lib_dreambooth.settings.sections.concept import Concept
 
@@ -23,12 +24,15 @@ Style = Literal["tags", "sentence", "unclear"]
 SENTENCE_WORDS = frozenset(
     {
         "a", "an", "the", "is", "are", "was", "with", "of", "in", "on", "at", "and", "her", "his", "their",
-        "its", "has", "wearing", "standing", "sitting", "holding",
+        "its", "has",
     }
 )  # fmt: skip
 SENTENCE_ENDS = re.compile(r"[.!?。！？]\s*$")
+SHORTEST_SENTENCE = 8
 # A style that fewer captions than this share have is a slip of the pen.
 LEAST_STYLE = 0.1
+# What so many of a folder's captions begin with is used as a trigger.
+IMPLIED_SHARE = 0.95
 # A trigger behind so many tags counts little for what is in front of it.
 LATE_TAG = 8
 
@@ -154,11 +158,13 @@ def style_of(text: str, separator: str = ",") -> Style:
     """Whether a caption is a list of tags or a sentence; short ones are unclear."""
     tags = split_tags(text, separator)
     words = [word.strip(",;:").casefold() for word in text.split()]
+    if SENTENCE_ENDS.search(text) and len(text) >= SHORTEST_SENTENCE:
+        return "sentence"
     if not tags or (len(tags) < 3 and len(words) < 4):
         return "unclear"
     small_words = sum(word in SENTENCE_WORDS for word in words) / len(words)
     per_tag = len(words) / len(tags)
-    if SENTENCE_ENDS.search(text) or (small_words >= 0.15 and per_tag >= 4):
+    if small_words >= 0.15 and per_tag >= 4:
         return "sentence"
     if len(tags) >= 3 and per_tag <= 3.5 and small_words < 0.15:
         return "tags"
@@ -284,7 +290,7 @@ def folder_name_missing(training: Sequence[Captioned]) -> list[Finding]:
     folders: dict[str, list[Captioned]] = defaultdict(list)
     for one in training:
         if one.item.caption.source:
-            folders[str(PurePath(one.item.path).parent)].append(one)
+            folders[folder_of(one)].append(one)
     findings = []
     for folder, group in folders.items():
         number, _, label = PurePath(folder).name.partition("_")
@@ -310,6 +316,26 @@ def folder_name_missing(training: Sequence[Captioned]) -> list[Finding]:
             )
         )
     return findings
+
+
+def implied_triggers(training: Sequence[Captioned]) -> dict[str, str]:
+    """For each folder without an instance token, the tag that nearly all of its captions begin with."""
+    first: dict[str, list[str]] = defaultdict(list)
+    for one in training:
+        tags = split_tags(one.lines[0].text, one.captions.separator)
+        if not one.concept.token.strip() and one.item.caption.source and tags:
+            first[folder_of(one)].append(tags[0])
+    found = {}
+    for folder, tags in first.items():
+        (tag, count), *_ = Counter(tags).most_common(1)
+        if count >= max(2, IMPLIED_SHARE * len(tags)) and kind_of(tag_key(tag)) == "other":
+            found[folder] = tag
+    return found
+
+
+def folder_of(one: Captioned) -> str:
+    """The folder that a picture lies in."""
+    return str(PurePath(one.item.path).parent)
 
 
 def by_concept(training: Sequence[Captioned]) -> dict[int, list[Captioned]]:

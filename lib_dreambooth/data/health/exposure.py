@@ -10,7 +10,7 @@ from typing import Any
 
 from lib_dreambooth.data.captions.compose import names_of
 from lib_dreambooth.data.captions.words import has_word
-from lib_dreambooth.data.health.captions import Captioned
+from lib_dreambooth.data.health.captions import Captioned, implied_triggers
 from lib_dreambooth.data.item import Finding
 
 # A trigger seen this many times less than another falls behind.
@@ -40,12 +40,17 @@ class Exposure:
 
 
 def triggers_of(training: Sequence[Captioned]) -> list[str]:
-    """Every trigger: the tokens of the concepts, and the names that captions begin with."""
+    """Every trigger: tokens of concepts, what whole folders begin with, and names that are shuffled."""
     found = dict.fromkeys(one.concept.token.strip() for one in training)
+    found |= dict.fromkeys(implied_triggers([one for one in training if not names_of_all(one)]).values())
     for one in training:
-        if one.captions.shuffle_names:
-            found |= dict.fromkeys(name for line in one.lines for name in names_of(line, one.captions))
+        found |= dict.fromkeys(names_of_all(one))
     return [trigger for trigger in found if trigger]
+
+
+def names_of_all(one: Captioned) -> list[str]:
+    """The names that a picture's captions begin with and whose order is drawn."""
+    return [name for line in one.lines for name in names_of(line, one.captions)]
 
 
 def exposures(

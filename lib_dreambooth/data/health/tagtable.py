@@ -9,7 +9,13 @@ from typing import Any
 
 from lib_dreambooth.data.captions.tagtext import tag_key
 from lib_dreambooth.data.captions.words import has_word
-from lib_dreambooth.data.health.captions import Captioned, by_concept, style_of
+from lib_dreambooth.data.health.captions import (
+    Captioned,
+    by_concept,
+    folder_of,
+    implied_triggers,
+    style_of,
+)
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.data.tags.vocabulary import CLOTHES_BINDERS, STATES, framing_of, kind_of
 
@@ -55,12 +61,13 @@ def tag_table(training: Sequence[Captioned]) -> list[TagCount]:
 def tag_findings(training: Sequence[Captioned]) -> list[Finding]:
     """Tags that are always there, nearly unique, or known to hold on to clothes."""
     findings = []
+    implied = implied_triggers(training)
     for group in by_concept(training).values():
         tagged = _tagged(group)
         holders: dict[str, list[Captioned]] = defaultdict(list)
         for one in tagged:
             for key in one.keys - {tag_key(removed) for removed in one.captions.remove}:
-                if not is_trigger(key, one):
+                if not is_trigger(key, one, implied.get(folder_of(one), "")):
                     holders[key].append(one)
         findings += _binders(holders, len(tagged))
         findings += _always(holders, len(tagged))
@@ -68,9 +75,10 @@ def tag_findings(training: Sequence[Captioned]) -> list[Finding]:
     return findings
 
 
-def is_trigger(key: str, one: Captioned) -> bool:
-    """Whether a tag says the concept's trigger or its class."""
-    return any(word.strip() and has_word(key, word) for word in (one.concept.token, one.concept.class_token))
+def is_trigger(key: str, one: Captioned, implied: str = "") -> bool:
+    """Whether a tag says the concept's trigger, the one that its captions imply, or its class."""
+    words = (one.concept.token, one.concept.class_token, tag_key(implied))
+    return any(word.strip() and has_word(key, tag_key(word)) for word in words)
 
 
 def _tagged(group: Sequence[Captioned]) -> list[Captioned]:
