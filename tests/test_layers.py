@@ -29,7 +29,8 @@ ROWS = {
 THIRD_PARTY: dict[str, set[str]] = {
     "base": set(),
     "environments": set(),
-    "settings": {"msgspec", "tomlkit"},
+    # tomllib: standard library from Python 3.11 on.
+    "settings": {"msgspec", "tomlkit", "tomllib"},
     "formats": {"torch", "numpy", "safetensors"},
     "diffusion": {"torch", "numpy"},
     "runs": set(),

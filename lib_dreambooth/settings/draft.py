@@ -17,7 +17,7 @@ from lib_dreambooth.settings.fields import (
     all_groups,
     entries,
     field_at,
-    fields_by_path,
+    fields_in,
     split_path,
 )
 from lib_dreambooth.settings.nearest import nearest
@@ -153,7 +153,7 @@ class Draft:
         """The run of all good values."""
         sections: dict[str, Any] = {}
         for group in all_groups():
-            fields = [field for field in fields_by_path().values() if field.group is group]
+            fields = fields_in(group)
             if group.is_list:
                 sections[group.path] = tuple(
                     group.struct(**{f.key: self.values[f"{group.path}.{number}.{f.key}"] for f in fields})

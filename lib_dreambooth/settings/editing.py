@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tomlkit
@@ -10,7 +10,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.settings.convert import Refused, plain, read_value
-from lib_dreambooth.settings.fields import Field, Group, all_fields, all_groups, value_at
+from lib_dreambooth.settings.fields import Field, Group, all_groups, fields_in, value_at
 from lib_dreambooth.settings.renames import VERSION
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.settings.toml_text import toml_value
@@ -34,7 +34,7 @@ def edit(document: Any, run: Run) -> None:
     document["version"] = VERSION
     document.pop("sources", None)
     for group in all_groups():
-        fields = [field for field in all_fields() if field.group is group]
+        fields = fields_in(group)
         if group.is_list:
             edit_list(document, group, fields, run)
         else:
@@ -61,7 +61,7 @@ def drop_empty(document: Any, group: Group) -> None:
         del document[first]
 
 
-def edit_section(table: Any, fields: list[Field], section: Any) -> None:
+def edit_section(table: Any, fields: Sequence[Field], section: Any) -> None:
     """Sets the values of one section; defaults that were not written before stay unwritten."""
     for field in fields:
         value = getattr(section, field.key)
@@ -86,7 +86,7 @@ def item(value: Any) -> Any:
     return tomlkit.value(toml_value(plain(value)))
 
 
-def edit_list(document: Any, group: Group, fields: list[Field], run: Run) -> None:
+def edit_list(document: Any, group: Group, fields: Sequence[Field], run: Run) -> None:
     """Sets the entries of a list, from the first on; entries too many are taken out."""
     sections = value_at(run, group.path)
     if not sections:

@@ -63,7 +63,7 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """One section: `path` as in files, `title` for people; `is_list` where a run has any number of them."""
 
@@ -74,7 +74,7 @@ class Group:
     is_list: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
     """One setting. In `path` a star stands for the number of an entry: concepts.*.folder."""
 
@@ -125,7 +125,7 @@ def all_fields() -> tuple[Field, ...]:
 
 
 def fields_of(group: Group) -> list[Field]:
-    """The settings of a section."""
+    """The settings of a section, read off its struct."""
     hints = typing.get_type_hints(group.struct, include_extras=True)
     star = ".*" if group.is_list else ""
     found = []
@@ -135,6 +135,12 @@ def fields_of(group: Group) -> list[Field]:
         kind = "overrides" if option.picks == "settings" else KIND_OF_TYPE[kind_type]
         found.append(Field(f"{group.path}{star}.{item.name}", kind, option, default, group))
     return found
+
+
+@functools.cache
+def fields_in(group: Group) -> tuple[Field, ...]:
+    """The settings of a section."""
+    return tuple(field for field in all_fields() if field.group is group)
 
 
 @functools.lru_cache(maxsize=1)
@@ -197,7 +203,7 @@ def entries(run: Run) -> list[tuple[str, Field, Any]]:
     """Every value of a run: its path with numbers, its field, the value."""
     found = []
     for group in all_groups():
-        fields = [field for field in all_fields() if field.group is group]
+        fields = fields_in(group)
         if group.is_list:
             for number, entry in enumerate(value_at(run, group.path)):
                 found += [(f"{group.path}.{number}.{f.key}", f, getattr(entry, f.key)) for f in fields]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lib_dreambooth.base.errors import FileError, SettingsError, UserError
+from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.base.files import write_text
 from lib_dreambooth.settings.convert import shown
 from lib_dreambooth.settings.facts import Facts
@@ -53,13 +54,9 @@ def with_origins(sourced: Sourced, origins: Any, name: str) -> Sourced:
 
 def parsed(text: str, name: str) -> dict[str, Any]:
     """The tables of a TOML text; raises FileError."""
-    # Imported late: it takes a third of the time that importing all settings may take.
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
     try:
-        return dict(tomlkit.parse(text).unwrap())
-    except (TOMLKitError, ValueError, RecursionError) as error:
+        return tables_of(text)
+    except (ValueError, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise FileError(
             f"this is not valid TOML ({reason}).",
@@ -67,6 +64,22 @@ def parsed(text: str, name: str) -> dict[str, Any]:
             todo="Texts stand in quotes, lists in brackets, and each section begins with [name].",
             code="not-toml",
         ) from error
+
+
+def tables_of(text: str) -> dict[str, Any]:
+    """The tables of a TOML text; raises ValueError or RecursionError."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    # Imported late: it takes a third of the time that importing all settings may take.
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return dict(tomlkit.parse(text).unwrap())
+    except TOMLKitError as error:
+        raise ValueError(str(error)) from error
 
 
 def load_text(path: Path | str) -> str:
@@ -110,7 +123,7 @@ def updated_text(previous: str, sourced: Sourced) -> str:
 
     try:
         text = edited(previous, sourced.run, origin_texts(sourced))
-        same = review_text(text).accepted().run == sourced.run
-    except (FileError, SettingsError):
+        same = review_text(text).sourced.run == sourced.run
+    except FileError:
         return ""
     return text if same else ""

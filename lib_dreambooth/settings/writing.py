@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import textwrap
 from collections.abc import Iterator
 
 from lib_dreambooth.settings.allowed import allowed
 from lib_dreambooth.settings.convert import plain, shown
-from lib_dreambooth.settings.fields import Field, Group, all_fields, all_groups, entries, value_at
+from lib_dreambooth.settings.fields import Field, Group, all_groups, entries, fields_in, value_at
 from lib_dreambooth.settings.renames import VERSION
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.settings.sources import DEFAULT, Sourced
@@ -36,7 +37,7 @@ def text_of(sourced: Sourced, *, only_changed: bool = False) -> str:
 
 def group_blocks(group: Group, run: Run, only_changed: bool) -> Iterator[str]:
     """The block of a section, or one for each of its entries."""
-    fields = [field for field in all_fields() if field.group is group]
+    fields = fields_in(group)
     found = value_at(run, group.path)
     for section in found if group.is_list else (found,):
         lines = []
@@ -49,6 +50,7 @@ def group_blocks(group: Group, run: Run, only_changed: bool) -> Iterator[str]:
             yield f"{head}  # {group.title}\n" + "".join(lines)
 
 
+@functools.lru_cache(maxsize=1000)
 def comment_of(field: Field) -> str:
     """Label, what it does in one sentence, and what it may be."""
     sentence = FIRST_SENTENCE.match(field.option.help)
