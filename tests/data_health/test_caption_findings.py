@@ -18,7 +18,7 @@ from lib_dreambooth.data.health.exposure import (
 )
 from lib_dreambooth.data.health.foldernames import folder_findings, meant_as_repeats
 from lib_dreambooth.data.health.tagtable import TagCount, framings, tag_findings, tag_table
-from lib_dreambooth.data.item import Finding
+from lib_dreambooth.data.item import CaptionText, Finding
 from lib_dreambooth.settings.sections.captions import Captions
 from lib_dreambooth.settings.sections.concept import Concept
 from tests.data_health.made import captioned, captioned_all
@@ -134,6 +134,17 @@ def test_a_folder_name_that_the_captions_never_say() -> None:
     for clean in ("16_kkdancer", "kk_dancer", "16_", "dance_16"):
         assert caption_findings(captioned_all(texts, folder=f"data/{clean}")) == []
     assert caption_findings(captioned_all(["kk dancer, a", "b"], folder="data/16_kk_dancer")) == []
+
+
+def test_a_folder_name_standing_in_is_no_caption() -> None:
+    stand_in = CaptionText("kk dancer", "folder", "data/16_kk_dancer")
+    training = [captioned(f"data/16_kk_dancer/{i}.png", caption=stand_in) for i in range(9)]
+    assert caption_findings(training) == []
+    assert tag_findings(training) == []
+    assert tag_table(training) == []
+    assert triggers_of(training) == []
+    written = [captioned(f"data/16_kk_dancer/w{i}.png", f"kkdancer, pose {i}") for i in range(9)]
+    assert codes(caption_findings([*training, *written])) == ["no-caption", "folder-name-missing"]
 
 
 def test_tag_table_counts_captions_and_ignores_spelling() -> None:

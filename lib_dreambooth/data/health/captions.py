@@ -53,6 +53,11 @@ class Captioned:
         return frozenset(tag_key(t) for line in lines for t in split_tags(line, self.captions.separator))
 
     @property
+    def is_written(self) -> bool:
+        """Whether somebody wrote this caption; a file's or folder's name is none."""
+        return self.item.caption.origin in ("txt", "caption", "json", "metadata")
+
+    @property
     def uses_caption(self) -> bool:
         """Whether the prompt template takes the caption at all."""
         template = self.concept.prompt
@@ -98,7 +103,7 @@ def empty_captions(training: Sequence[Captioned]) -> list[Finding]:
     found = [
         one
         for one in training
-        if one.uses_caption and one.item.caption.source and not caption_lines(one.item.caption.text)
+        if one.uses_caption and one.is_written and not caption_lines(one.item.caption.text)
     ]
     if not found:
         return []
@@ -177,7 +182,7 @@ def mixed_styles(training: Sequence[Captioned]) -> list[Finding]:
     for concept, group in by_concept(training).items():
         styles: dict[Style, list[Captioned]] = defaultdict(list)
         for one in group:
-            if one.uses_caption and one.item.caption.source:
+            if one.uses_caption and one.is_written:
                 styles[
                     style_of(" ".join(caption_lines(one.item.caption.text)), one.captions.separator)
                 ].append(one)
@@ -289,7 +294,7 @@ def folder_name_missing(training: Sequence[Captioned]) -> list[Finding]:
     """A folder `16_name` whose captions never say the name: the tags will be the trigger, not the folder."""
     folders: dict[str, list[Captioned]] = defaultdict(list)
     for one in training:
-        if one.item.caption.source:
+        if one.is_written:
             folders[folder_of(one)].append(one)
     findings = []
     for folder, group in folders.items():
@@ -323,7 +328,7 @@ def implied_triggers(training: Sequence[Captioned]) -> dict[str, str]:
     first: dict[str, list[str]] = defaultdict(list)
     for one in training:
         tags = split_tags(one.lines[0].text, one.captions.separator)
-        if not one.concept.token.strip() and one.item.caption.source and tags:
+        if not one.concept.token.strip() and one.is_written and tags:
             first[folder_of(one)].append(tags[0])
     found = {}
     for folder, tags in first.items():

@@ -82,7 +82,7 @@ def is_trigger(key: str, one: Captioned, implied: str = "") -> bool:
 
 
 def _tagged(group: Sequence[Captioned]) -> list[Captioned]:
-    with_captions = [one for one in group if one.uses_caption and one.item.caption.text.strip()]
+    with_captions = [one for one in group if one.uses_caption and one.is_written and one.keys]
     separators = {one.captions.separator for one in with_captions}
     if len(separators) > 1:
         return with_captions
