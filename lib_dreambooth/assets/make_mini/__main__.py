@@ -7,30 +7,33 @@ from pathlib import Path
 
 import torch
 
-from lib_dreambooth.assets.make_mini.autoencoder import held_out_psnr, train_decoder, train_vae
-from lib_dreambooth.assets.make_mini.denoiser import train_denoiser
+from lib_dreambooth.assets import MINI_CHECKPOINT
+from lib_dreambooth.assets.make_mini.autoencoder import held_out_psnr, train_vae
+from lib_dreambooth.assets.make_mini.denoiser import VARIANTS, train_denoiser
+from lib_dreambooth.assets.make_mini.pack import pack
+from lib_dreambooth.assets.make_mini.score import score
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--to", type=Path, required=True, help="folder for what is being made")
-    parser.add_argument("--vae-steps", type=int, default=2000)
+    parser.add_argument("--to", type=Path, required=True, help="folder for what is being made, to go on from")
+    parser.add_argument(
+        "--file", type=Path, help=f"the finished file (default: in the folder; ours: {MINI_CHECKPOINT.name})"
+    )
+    parser.add_argument("--vae-steps", type=int, default=1600)
     parser.add_argument("--denoiser-steps", type=int, default=5000)
+    parser.add_argument("--variants", type=int, default=VARIANTS, help="drawings of each scene")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--decoder-steps", type=int, default=1000)
-    parser.add_argument("--until", choices=("vae", "denoiser", "decoder", "file"), default="file")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.to.mkdir(parents=True, exist_ok=True)
     vae = train_vae(args.to, args.vae_steps).eval().requires_grad_(False)
     print(f"vae: held-out PSNR {held_out_psnr(vae):.2f} dB", flush=True)
-    if args.until == "vae":
-        return
-    train_denoiser(args.to, vae, args.denoiser_steps)
-    if args.until == "denoiser":
-        return
-    train_decoder(args.to, vae, args.decoder_steps)
-    print(f"vae with its decoder trained on: held-out PSNR {held_out_psnr(vae):.2f} dB", flush=True)
+    denoiser, spread = train_denoiser(args.to, vae, args.denoiser_steps, args.variants)
+    print(f"denoiser: {score(denoiser, vae, spread):.0%} of the held-out scenes are right", flush=True)
+    path = args.file or args.to / MINI_CHECKPOINT.name
+    pack(path, vae, denoiser, spread)
+    print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from lib_dreambooth.assets.shapes import drawing
 
 WIDTHS = (64, 64, 64, 64)
 LEARNING_RATE = 1e-3
-DECODER_RATE = 6e-4
+BUSY_SHARE = 0.4
 KL_WEIGHT = 1e-6
 # Side in pixels, batch, and the share of all steps that is spent on it.
 STAGES = ((64, 16, 0.72), (128, 8, 0.28))
@@ -45,10 +45,8 @@ def busy_picture(random: np.random.Generator, size_px: int) -> Image.Image:
     return picture.resize((size_px, size_px), Image.BOX)
 
 
-def random_picture(
-    random: np.random.Generator, size_px: int, scenes: list[drawing.Scene], busy_share: float
-) -> Image.Image:
-    if random.random() < busy_share:
+def random_picture(random: np.random.Generator, size_px: int, scenes: list[drawing.Scene]) -> Image.Image:
+    if random.random() < BUSY_SHARE:
         return busy_picture(random, size_px)
     return drawing.draw_varied(scenes[int(random.integers(len(scenes)))], random, size_px)
 
@@ -76,63 +74,23 @@ def train_vae(folder: Path, num_steps: int, report: int = 50) -> AutoencoderKL:
     return vae
 
 
-def train_decoder(folder: Path, vae: AutoencoderKL, num_steps: int, report: int = 50) -> AutoencoderKL:
-    """Goes on with the decoder alone, on whole pictures: the latents stay as they are."""
-    vae.requires_grad_(False)
-    parts = torch.nn.ModuleDict({"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv})
-    parts.requires_grad_(True)
-    optimizer = torch.optim.AdamW(parts.parameters(), lr=DECODER_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
-    progress = Progress(folder, "decoder", {"parts": parts}, optimizer)
-    scenes = drawing.training_scenes()
-    for step in range(progress.resume(), num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, num_steps, DECODER_RATE)
-        pictures = picture_batch(step, 0, scenes, seed=13, busy_share=0.2)
-        with torch.no_grad():
-            latents = encoded(vae, pictures)
-        with torch.autocast("cpu", torch.bfloat16):
-            rebuilt = vae.decode(latents).sample
-        loss = update(parts, optimizer, rebuilt.float() - pictures)
-        if step % report == 0:
-            print(f"decoder step {step}/{num_steps} loss {loss:.5f} psnr {psnr(loss):.2f}", flush=True)
-        progress.save_if_due(step + 1)
-    progress.save(num_steps)
-    return vae
-
-
-def encoded(vae: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
-    """The middle of the latents."""
-    with torch.autocast("cpu", torch.bfloat16):
-        return vae.encode(pictures.to(memory_format=torch.channels_last)).latent_dist.mode().float()
-
-
-def picture_batch(
-    step: int, num_steps: int, scenes: list[drawing.Scene], seed: int = 11, busy_share: float = 0.4
-) -> torch.Tensor:
+def picture_batch(step: int, num_steps: int, scenes: list[drawing.Scene]) -> torch.Tensor:
     size_px, batch, _ = STAGES[0] if step < STAGES[0][2] * num_steps else STAGES[1]
-    random = np.random.Generator(np.random.Philox(key=[seed, step]))
-    return to_tensor([random_picture(random, size_px, scenes, busy_share) for _ in range(batch)])
+    random = np.random.Generator(np.random.Philox(key=[11, step]))
+    return to_tensor([random_picture(random, size_px, scenes) for _ in range(batch)])
 
 
 def vae_step(vae: AutoencoderKL, optimizer: torch.optim.Optimizer, pictures: torch.Tensor) -> float:
-    """One update of everything; returns the mean squared error of [0, 1] pixels."""
+    """One update; returns the mean squared error of [0, 1] pixels."""
     with torch.autocast("cpu", torch.bfloat16):
         posterior = vae.encode(pictures.to(memory_format=torch.channels_last)).latent_dist
         rebuilt = vae.decode(posterior.sample()).sample
-    return update(vae, optimizer, rebuilt.float() - pictures, KL_WEIGHT * posterior.kl().float().mean())
-
-
-def update(
-    module: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    error: torch.Tensor,
-    penalty: torch.Tensor | float = 0.0,
-) -> float:
-    """One optimizer step on the pixels' error; returns the mean squared error of [0, 1] pixels."""
+    error = rebuilt.float() - pictures
+    penalty = KL_WEIGHT * posterior.kl().float().mean()
     loss = error.pow(2).mean() + 0.1 * error.abs().mean() + penalty
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
     optimizer.step()
     return float(error.detach().pow(2).mean()) / 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ TEXT_LAYERS = 4
 NUM_TOKENS = 77
 LEARNING_RATE = 8e-4
 # Side in pixels, batch, and the share of all steps that is spent on it: words are learned on small pictures.
-STAGES = ((64, 96, 0.4), (128, 32, 0.6))
+STAGES = ((64, 64, 0.4), (128, 24, 0.6))
 VARIANTS = 24
 EMA_DECAY = 0.998
 # The noisiest steps decide colour and place, but their gradient is mostly noise: their weight is cut here.
@@ -68,7 +69,7 @@ def token_ids(prompt: str) -> list[int]:
 
 
 @torch.no_grad()
-def scene_latents(vae: AutoencoderKL, folder: Path, size_px: int) -> torch.Tensor:
+def scene_latents(vae: AutoencoderKL, folder: Path, size_px: int, variants: int) -> torch.Tensor:
     """Latents of many drawings of every scene, [scene, variant, 4, height, width]; kept in a file."""
     path = folder / f"latents-{size_px}.safetensors"
     if path.exists():
@@ -76,7 +77,7 @@ def scene_latents(vae: AutoencoderKL, folder: Path, size_px: int) -> torch.Tenso
     random = np.random.Generator(np.random.Philox(key=[7, size_px]))
     found = []
     for scene in drawing.training_scenes():
-        pictures = to_tensor([drawing.draw_varied(scene, random, size_px) for _ in range(VARIANTS)])
+        pictures = to_tensor([drawing.draw_varied(scene, random, size_px) for _ in range(variants)])
         with torch.autocast("cpu", torch.bfloat16):
             found.append(vae.encode(pictures).latent_dist.mode().float())
     latents = torch.stack(found).contiguous()
@@ -84,9 +85,22 @@ def scene_latents(vae: AutoencoderKL, folder: Path, size_px: int) -> torch.Tenso
     return latents
 
 
-def spread(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of each channel, [4]."""
-    return latents.mean((0, 1, 3, 4)), latents.std((0, 1, 3, 4))
+@dataclass(frozen=True)
+class Spread:
+    """Mean and deviation of each latent channel, [4], which the denoiser's latents were normalised with."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def normalised(self, latents: torch.Tensor) -> torch.Tensor:
+        return (latents - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+    def restored(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents * self.deviation[:, None, None] + self.mean[:, None, None]
+
+
+def spread_of(latents: torch.Tensor) -> Spread:
+    return Spread(latents.mean((0, 1, 3, 4)), latents.std((0, 1, 3, 4)))
 
 
 def alphas_cumprod() -> torch.Tensor:
@@ -115,13 +129,13 @@ class Denoiser(torch.nn.Module):
         return self.unet(noisy, timesteps, states).sample
 
 
-def train_denoiser(folder: Path, vae: AutoencoderKL, num_steps: int, report: int = 50) -> Denoiser:
+def train_denoiser(
+    folder: Path, vae: AutoencoderKL, num_steps: int, variants: int = VARIANTS, report: int = 50
+) -> tuple[Denoiser, Spread]:
     """Trains, or goes on, until `num_steps`; returns the averaged networks."""
-    stages = {size_px: scene_latents(vae, folder, size_px) for size_px, _, _ in STAGES}
-    mean, deviation = spread(stages[drawing.SIZE_PX])
-    stages = {
-        size: (found - mean[:, None, None]) / deviation[:, None, None] for size, found in stages.items()
-    }
+    stages = {size_px: scene_latents(vae, folder, size_px, variants) for size_px, _, _ in STAGES}
+    spread = spread_of(stages[drawing.SIZE_PX])
+    stages = {size_px: spread.normalised(latents) for size_px, latents in stages.items()}
     live, averaged = Denoiser(), Denoiser()
     averaged.load_state_dict(live.state_dict())
     optimizer = torch.optim.AdamW(live.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=1e-3)
@@ -138,7 +152,7 @@ def train_denoiser(folder: Path, vae: AutoencoderKL, num_steps: int, report: int
             print(f"denoiser step {step}/{num_steps} loss {smooth:.5f}", flush=True)
         progress.save_if_due(step + 1)
     progress.save(num_steps)
-    return averaged
+    return averaged, spread
 
 
 def denoiser_step(
@@ -169,29 +183,3 @@ def denoiser_step(
 @torch.no_grad()
 def average(averaged: torch.nn.Module, live: torch.nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), list(live.parameters()), 1 - decay)
-
-
-@torch.no_grad()
-def draw(
-    denoiser: Denoiser,
-    prompts: list[str],
-    latent_shape: tuple[int, ...],
-    steps: int = 20,
-    guidance: float = 4.0,
-    seed: int = 0,
-) -> torch.Tensor:
-    """Latents by DDIM, in the normalised space."""
-    alphas = alphas_cumprod()
-    times = torch.linspace(999, 0, steps + 1).round().long()[:-1].tolist()
-    noisy = torch.randn((len(prompts), *latent_shape), generator=torch.Generator().manual_seed(seed))
-    ids = torch.tensor([token_ids(""), *map(token_ids, prompts)])
-    states = denoiser.text(ids)[0]
-    empty, full = states[:1].expand(len(prompts), -1, -1), states[1:]
-    for now, later in zip(times, [*times[1:], -1], strict=True):
-        both = denoiser.unet(torch.cat([noisy, noisy]), now, torch.cat([empty, full])).sample
-        without, with_text = both.chunk(2)
-        noise = without + guidance * (with_text - without)
-        here, there = alphas[now].float(), alphas[later].float() if later >= 0 else torch.tensor(1.0)
-        clean = (noisy - (1 - here).sqrt() * noise) / here.sqrt()
-        noisy = there.sqrt() * clean + (1 - there).sqrt() * noise
-    return noisy

@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from lib_dreambooth.assets.make_mini.denoiser import Denoiser
+from lib_dreambooth.assets.make_mini.denoiser import Denoiser, Spread
 from lib_dreambooth.formats.checkpoint_write import write_checkpoint
 from lib_dreambooth.formats.keymap import TEXT, UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
@@ -23,11 +23,11 @@ METADATA = {
 }
 
 
-def pack(path: Path, vae: AutoencoderKL, denoiser: Denoiser, mean: Tensor, deviation: Tensor) -> None:
-    """Writes the file; `mean` and `deviation` [4] are what the denoiser's latents were normalised with."""
+def pack(path: Path, vae: AutoencoderKL, denoiser: Denoiser, spread: Spread) -> None:
+    """Writes the asset."""
     parts = {
         UNET: denoiser.unet.state_dict(),
-        VAE: folded(vae.state_dict(), mean, deviation),
+        VAE: folded(vae.state_dict(), spread),
         TEXT: with_prefix(denoiser.text.state_dict()),
     }
     write_checkpoint(
@@ -36,10 +36,11 @@ def pack(path: Path, vae: AutoencoderKL, denoiser: Denoiser, mean: Tensor, devia
     assert path.stat().st_size <= MAX_BYTES, f"{path.stat().st_size} bytes are too many for an asset"
 
 
-def folded(state: dict[str, Tensor], mean: Tensor, deviation: Tensor) -> dict[str, Tensor]:
+def folded(state: dict[str, Tensor], spread: Spread) -> dict[str, Tensor]:
     """The VAE with the normalisation inside, so that Stable Diffusion's latent scale holds."""
     state = {key: value.clone() for key, value in state.items()}
-    factor = (deviation * LATENT_SCALE).reshape(-1, 1, 1, 1)
+    mean = spread.mean
+    factor = (spread.deviation * LATENT_SCALE).reshape(-1, 1, 1, 1)
     channels = len(mean)
     weight, bias = state["quant_conv.weight"], state["quant_conv.bias"]
     weight[:channels] /= factor

@@ -1,0 +1,30 @@
+"""The script that made the miniature still runs, stops and goes on; not whether a few steps teach anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def make(folder: Path, vae_steps: int, denoiser_steps: int) -> list[str]:
+    command = [sys.executable, "-m", "lib_dreambooth.assets.make_mini", "--to", str(folder), "--threads", "1"]
+    command += ["--vae-steps", str(vae_steps), "--denoiser-steps", str(denoiser_steps), "--variants", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+def test_the_script_makes_a_checkpoint_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
+    from lib_dreambooth.formats.checkpoint import identify
+
+    make(tmp_path, 3, 3)
+    lines = make(tmp_path, 3, 5)
+    assert not any(line.startswith("vae step") for line in lines), "the VAE was finished already"
+    assert any("held-out" in line for line in lines)
+    kind = identify(tmp_path / "mini.safetensors")
+    assert (kind.family, kind.role, kind.missing_parts, kind.damaged_parts) == ("sd1", "checkpoint", (), ())
