@@ -160,7 +160,7 @@ def read_part(
     *,
     is_ema: bool = False,
 ) -> StateDict:
-    """One whole part of an opened file under our names; notes shapes that reading changed in `file_shapes`."""
+    """One whole part of an opened file under our names; `file_shapes` takes the shapes that this changed."""
     by_key = {link.key: link for link in part_links(file, kind, part, is_ema=is_ema)}
     state: StateDict = {}
     for key, tensor in file.items(by_key):

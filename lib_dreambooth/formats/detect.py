@@ -164,8 +164,10 @@ def _unet_family(unet: UNetLayout, text: Place | None, text_2: Place | None, whe
         return "sd2" if unet.is_linear else "sd1"
     if any(unet.down_depths[0]):
         raise _foreign("is the unCLIP form of Stable Diffusion 2, which takes pictures for prompts.", where)
-    if text_2 is not None:
-        return "sdxl" if text is not None or "embedders.0" not in text_2.prefix else "sdxl-refiner"
+    if text is not None or (text_2 is not None and "embedders.1" in text_2.prefix):
+        return "sdxl"
+    if text_2 is not None and "embedders.0" in text_2.prefix:
+        return "sdxl-refiner"
     # Alone, the refiner is known by its four levels; the base and its pruned forms have three.
     return "sdxl-refiner" if len(unet.widths) == 4 else "sdxl"
 

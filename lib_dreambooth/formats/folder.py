@@ -12,7 +12,9 @@ from lib_dreambooth.formats.refusals import damaged, unreadable
 
 # The parts that are read; a safety checker or feature extractor is not.
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+# What belongs to no part of a diffusers model and is kept when a single file becomes a folder.
 EXTRAS_NAME = "extras.safetensors"
+EXTRAS_PREFIX = "extras/"
 
 # Names of a part's weights, best first. `.fp16` and `.non_ema` variants are taken when nothing else is there.
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -47,7 +49,7 @@ def weight_files(folder: Path) -> list[tuple[str, Path]]:
             code="missing-part",
         )
     extras = folder / EXTRAS_NAME
-    return [*files, ("", extras)] if extras.is_file() else files
+    return [*files, (EXTRAS_PREFIX, extras)] if extras.is_file() else files
 
 
 def folder_metadata(folder: Path) -> dict[str, str]:
