@@ -108,6 +108,13 @@ def made_up(count: int) -> list[Likeness | None]:
     return found
 
 
+def test_thousands_of_frames_of_one_scene_are_not_millions_of_pairs() -> None:
+    like = likeness_of(texture(1))
+    pairs = list(similar_pairs([like] * 3000))
+    assert len(pairs) == 2999
+    assert len(groups((a, b) for a, b, _ in pairs)) == 1
+
+
 def test_thousands_of_pictures_are_not_compared_each_with_each() -> None:
     pictures = made_up(2000)
     start = time.process_time()

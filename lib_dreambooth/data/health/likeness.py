@@ -54,22 +54,37 @@ def hash_of(low: np.ndarray) -> int:
 
 
 def similar_pairs(pictures: Sequence[Likeness | None]) -> Iterator[tuple[int, int, bool]]:
-    """Pairs of positions that show the same motif, the smaller first, and whether one is mirrored."""
-    plain = _bands({i: p.hash for i, p in enumerate(pictures) if p is not None})
-    mirrored = {i: p.mirrored for i, p in enumerate(pictures) if p is not None}
+    """Pairs of positions that show the same motif, the smaller first, and whether one is mirrored.
+
+    Of pictures with the same hash only the first is compared further, so that ten thousand frames of one
+    scene are ten thousand pairs and not fifty million.
+    """
+    leaders: dict[int, list[int]] = defaultdict(list)
+    for i, picture in enumerate(pictures):
+        if picture is None:
+            continue
+        same = next((j for j in leaders[picture.hash] if same_motif(pictures[j], picture)), None)
+        if same is None:
+            leaders[picture.hash].append(i)
+        else:
+            yield same, i, False
+    yield from _pairs_of(pictures, sorted(i for group in leaders.values() for i in group))
+
+
+def _pairs_of(pictures: Sequence[Likeness | None], leaders: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
+    known = {i: p for i in leaders if (p := pictures[i]) is not None}
+    tables = _bands({i: p.hash for i, p in known.items()})
     found: set[tuple[int, int]] = set()
-    hashes = {i: p.hash for i, p in enumerate(pictures) if p is not None}
-    for is_mirrored, asked in ((False, hashes), (True, mirrored)):
-        for i, value in asked.items():
-            for j in _sharing_a_band(value, plain):
-                pair = (min(i, j), max(i, j))
-                if i == j or (is_mirrored and i > j) or pair in found:
+    for is_mirrored in (False, True):
+        for i, one in known.items():
+            asked = one.mirrored if is_mirrored else one.hash
+            for j in _sharing_a_band(asked, tables):
+                # A mirrored pair is found from either side; once is enough.
+                if j <= i or (i, j) in found or (asked ^ known[j].hash).bit_count() > MOST_BITS:
                     continue
-                if (value ^ hashes[j]).bit_count() <= MOST_BITS and same_motif(
-                    pictures[i], pictures[j], is_mirrored
-                ):
-                    found.add(pair)
-                    yield (*pair, is_mirrored)
+                if same_motif(one, known[j], is_mirrored):
+                    found.add((i, j))
+                    yield i, j, is_mirrored
 
 
 def same_motif(a: Likeness | None, b: Likeness | None, is_mirrored: bool = False) -> bool:
