@@ -16,10 +16,9 @@ Number = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Host:
-    """What decides: the Python, the system, and the distributions by their normal names."""
+    """What decides: the Python and the distributions, by their normal names."""
 
     python: Number
-    platform: str
     installed: Mapping[str, str]
 
     def version(self, name: str) -> Number | None:

@@ -51,7 +51,6 @@ def this_host() -> Host:
     found = {name: version_of(name) for name in additions.names()}
     return Host(
         python=tuple(sys.version_info[:2]),
-        platform=sys.platform,
         installed={name: version for name, version in found.items() if version is not None},
     )
 

@@ -12,7 +12,7 @@ STANDALONE = Environment(
     folder=".venv",
     base=(Layer("the packages", "requirements/standalone.txt"),),
     for_tests=(TESTS, CHECKS),
-    needed_bytes=2 * GIB,
+    needed_bytes=3 * GIB,
 )
 
 

@@ -85,7 +85,7 @@ FAMILY = [
 
 
 def host(installed: dict[str, str], python: tuple[int, int] = (3, 10)) -> Host:
-    return Host(python=python, platform="win32", installed=installed)
+    return Host(python=python, installed=installed)
 
 
 def requirements(plan: additions.Plan) -> list[str]:

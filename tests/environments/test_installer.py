@@ -19,7 +19,7 @@ from tests.environments.wheels import make_wheel
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = {
     **A1111,
-    **{each.package.name: each.version for each in additions.plan(Host((3, 10), "linux", A1111)).add},
+    **{each.package.name: each.version for each in additions.plan(Host((3, 10), A1111)).add},
 }
 
 
@@ -44,7 +44,7 @@ class Pip:
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: dict[str, str]) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr(installer, "this_host", lambda: Host((3, 10), "linux", installed))
+    monkeypatch.setattr(installer, "this_host", lambda: Host((3, 10), installed))
     installer.run(said.append, tmp_path / "notes.json")
     return said
 

@@ -104,7 +104,7 @@ def test_additions_to_a_host_are_those_of_the_table() -> None:
     for name, environment in known.HOSTS.items():
         assert environment.python is not None
         installed = pins(f"requirements/hosts/{name}.txt", "3.10", SYSTEMS[1])
-        plan = additions.plan(Host(environment.python, "linux", installed))
+        plan = additions.plan(Host(environment.python, installed))
         added = pins(f"requirements/hosts/{name}-added.txt", "3.10", SYSTEMS[1])
         assert {each.package.name: each.version for each in plan.add}.items() <= added.items()
         assert not set(added) & set(installed), "an addition is a package of the host"
