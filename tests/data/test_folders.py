@@ -89,11 +89,15 @@ def test_masks_are_no_pictures(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a.jpg", "a-mask.png", "b.png", "b-masklabel.png", "lone-mask.png", "-mask.png")
     listing = list_folder(folder)
     assert [row[0] for row in found(listing)] == ["-mask.png", "a.jpg", "b.png", "lone-mask.png"]
-    files = listing.subsets[0].files
-    mask = mask_beside(str(folder / "a.jpg"), files)
-    assert mask is not None and Path(mask.path).name == "a-mask.png"
-    assert mask_beside(str(folder / "lone-mask.png"), files) is None
-    assert mask_by_name("x/b.webp", files) == files["b.png"]
+    pictures = {file.name: file for file in listing.subsets[0].pictures}
+    masks = listing.subsets[0].masks
+    assert sorted(masks) == ["a-mask.png", "b-masklabel.png"]
+    assert mask_beside(pictures["a.jpg"], masks) == masks["a-mask.png"]
+    assert mask_beside(pictures["b.png"], masks) == masks["b-masklabel.png"]
+    assert mask_beside(pictures["lone-mask.png"], masks) is None
+    elsewhere = {"a.png": pictures["b.png"], "b-mask.webp": pictures["a.jpg"]}
+    assert mask_by_name(pictures["a.jpg"], elsewhere) == pictures["b.png"]
+    assert mask_by_name(pictures["b.png"], elsewhere) == pictures["a.jpg"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

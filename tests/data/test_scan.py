@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from lib_dreambooth.base.errors import Cancelled, FileError, UserError
 from lib_dreambooth.data.item import Item
+from lib_dreambooth.data.scanning import items as items_module
 from lib_dreambooth.data.scanning import scan as scan_module
 from lib_dreambooth.data.scanning.index import load_index, save_index
 from lib_dreambooth.data.scanning.scan import Scan, scan
@@ -214,25 +216,58 @@ def test_an_unchanged_folder_is_not_opened_again(tmp_path: Path, monkeypatch: py
     assert second.items[2].caption.text == "a new caption"
 
 
+def test_unchanged_captions_are_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, index = tmp_path / "3_riho", tmp_path / "scan.json"
+    for k in range(3):
+        save_plain(folder / f"{k}.png", (k, 0, 0))
+    (folder / "0.txt").write_text("zero", encoding="utf-8")
+    (folder / "1.json").write_text("5", encoding="utf-8")
+    run = made_run(of(folder))
+    first = scan(run, index)
+    assert codes(first) == ["caption-json"]
+    true_read = items_module.read_captions
+    times: list[int] = []
+
+    def counting(paths: Any, *rest: Any) -> Any:
+        times.append(len(paths))
+        return true_read(paths, *rest)
+
+    monkeypatch.setattr(items_module, "read_captions", counting)
+    assert scan(run, index) == first and times == []
+    assert (
+        scan(made_run(of(folder), captions=Captions(file_name=True)), index).items[2].caption.origin
+        == "folder"
+    )
+    assert times == [3]
+    os.utime(folder / "0.txt", ns=(1, 1))
+    scan(run, index)
+    (folder / "2.caption").write_text("two", encoding="utf-8")
+    assert scan(run, index).items[2].caption.text == "two"
+    (folder / "2.caption").unlink()
+    assert scan(run, index).items[2].caption == first.items[2].caption
+    assert times == [3, 3, 3, 3]
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"version": 1}', '{"version": 1, "files": {"a": [1]}}', "\x00", '{"version": 0}',
-     '{"version": 1, "files": {"a": [1,2,3,4,5,6,7,8,9]}}'],
+    ["", "[]", '{"version": 2}', '{"version": 2, "files": {"a": [1]}}', "\x00", '{"version": 0}',
+     '{"version": 2, "files": {"a": [1,2,3,4,5,6,7,8,9]}, "captions": {}}',
+     '{"version": 2, "files": {}, "captions": {"a": ["k", {"b": [1, 2, 3]}, []]}}'],
 )  # fmt: skip
 def test_a_damaged_index_is_made_anew(tmp_path: Path, text: str) -> None:
     save_plain(tmp_path / "p" / "a.png", (1, 0, 0))
     index = tmp_path / "scan.json"
     index.write_text(text, encoding="utf-8")
     assert len(scan(made_run(of(tmp_path / "p")), index).items) == 1
-    assert len(load_index(index)) == 1
+    assert len(load_index(index).facts) == 1
 
 
 def test_the_index_comes_back_as_it_was(tmp_path: Path) -> None:
     save_gradient(tmp_path / "p" / "a\udcff.png" if os.name != "nt" else tmp_path / "p" / "a.png", 5, 7)
     scan(made_run(of(tmp_path / "p")), tmp_path / "one.json")
-    facts = load_index(tmp_path / "one.json")
-    save_index(tmp_path / "two.json", facts)
-    assert load_index(tmp_path / "two.json") == facts and len(facts) == 1
+    found = load_index(tmp_path / "one.json")
+    save_index(tmp_path / "two.json", found)
+    assert load_index(tmp_path / "two.json") == found and len(found.facts) == len(found.captions) == 1
 
 
 def test_a_picture_deleted_meanwhile_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,6 +329,18 @@ def test_items_of_ten_thousand_pictures_are_small() -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert len(kept) == 1000 and grown / 1000 < 1000
+
+
+def test_a_zip_stands_in_for_a_folder(tmp_path: Path) -> None:
+    picture = save_plain(tmp_path / "a.png", (1, 0, 0))
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as zipped:
+        zipped.write(picture, "5_riho/a.png")
+        zipped.writestr("5_riho/a.txt", "riho")
+    run = made_run(of(tmp_path / "set.zip"))
+    item = scan(run, unpack_into=tmp_path / "model").items[0]
+    assert (item.repeats, item.caption.text) == (5, "riho") and str(tmp_path / "model") in item.path
+    with pytest.raises(FileError, match="is a file, not a folder"):
+        scan(run)
 
 
 def test_a_250_character_name(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ class LatentCache:
         found = self.store.read(self._names.get(key, key))
         if found is None:
             return None
-        return Moments(found["mean"], found["std"], found.get("mask"))
+        mean, std = found["moments"]
+        return Moments(mean, std, found.get("mask"))
 
     def _is_whole(self, group: Group) -> bool:
         # Reading tells damage; what was read is still in the system's memory when training wants it.
@@ -162,7 +163,8 @@ class LatentCache:
             raise not_finite(group[0][1].item.path)
         entries = {}
         for place, (key, _) in enumerate(group):
-            tensors = {"mean": mean[place].cpu().clone(), "std": std[place].cpu().clone()}
+            # One tensor, since each costs a read of its own.
+            tensors = {"moments": torch.stack([mean[place].cpu(), std[place].cpu()])}
             mask = pictures[key].mask
             if mask is not None:
                 tensors["mask"] = torch.from_numpy(mask.copy())

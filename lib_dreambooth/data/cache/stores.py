@@ -13,9 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ SUMS = "checksums"
 ENDING = ".safetensors"
 # What a killed run may leave behind; younger ones may be another run's, at work.
 STALE_S = 24 * 3600
+FILES_OPEN = 16
 
 
 class Store(Protocol):
@@ -93,7 +94,8 @@ class Place:
 class DiskStore:
     """Entries in the files of one folder, which is made when first written to.
 
-    Without `checks` entries are taken as they lie there. No file stays open between calls.
+    An entry is compared with its checksum when it is first read; without `checks` never. A few files stay
+    open for reading until `close`.
     """
 
     def __init__(self, folder: Path, checks: bool = True) -> None:
@@ -103,6 +105,7 @@ class DiskStore:
         self._places: dict[str, Place] = {}
         self._copies: dict[str, list[Place]] = {}
         self._sizes: dict[Path, int] = {}
+        self._open: dict[Path, BinaryIO] = {}
         for path in sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []:
             self._add_file(path)
         self._clear_remains()
@@ -114,8 +117,11 @@ class DiskStore:
         while key in self._places:
             place = self._places[key]
             with contextlib.suppress(OSError, FileError):
-                tensors = read_place(place)
-                if not self._checks or checksum(tensors) == place.checksum:
+                tensors = self._read(place)
+                if not self._checks or not place.checksum:
+                    return tensors
+                if checksum(tensors) == place.checksum:
+                    self._places[key] = replace(place, checksum="")
                     return tensors
             self._fall_back(key, place)
         return None
@@ -136,6 +142,13 @@ class DiskStore:
         with self._lock:
             self._places.pop(key, None)
             self._copies.pop(key, None)
+
+    def close(self) -> None:
+        """Closes the files that are open for reading; the next read opens them again."""
+        with self._lock:
+            for file in self._open.values():
+                file.close()
+            self._open.clear()
 
     @property
     def num_bytes(self) -> int:
@@ -187,7 +200,21 @@ class DiskStore:
                 self._places[key] = place
         self._sizes[path] = size
 
+    def _read(self, place: Place) -> Tensors:
+        with self._lock:
+            if place.path not in self._open:
+                if len(self._open) >= FILES_OPEN:
+                    self._open.pop(next(iter(self._open))).close()
+                # Unbuffered: tensors are read straight into their own memory.
+                self._open[place.path] = place.path.open("rb", buffering=0)  # type: ignore[assignment]
+            file = self._open[place.path]
+            return {
+                name: read_entry(file, Entry(place.path, offset, dtype, shape))
+                for name, offset, dtype, shape in place.parts
+            }
+
     def _remove_file(self, path: Path) -> int:
+        self.close()
         with self._lock:
             size = self._sizes.pop(path)
         for key, place in [pair for pair in self._places.items() if pair[1].path == path]:
@@ -215,15 +242,6 @@ def places_in(path: Path, entries: Mapping[str, Entry], sums: Mapping[str, str])
         shape = shapes.setdefault(entry.shape, entry.shape)
         parts.setdefault(key, []).append((sys.intern(part), entry.offset, entry.dtype, shape))
     return {key: Place(path, tuple(found), sums[key]) for key, found in parts.items()}
-
-
-def read_place(place: Place) -> Tensors:
-    """The tensors of an entry, read from the disk."""
-    with place.path.open("rb", buffering=0) as file:
-        return {
-            name: read_entry(file, Entry(place.path, offset, dtype, shape))  # type: ignore[arg-type]
-            for name, offset, dtype, shape in place.parts
-        }
 
 
 def used_at(path: Path) -> float:

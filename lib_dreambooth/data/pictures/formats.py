@@ -19,7 +19,8 @@ USUAL_EXTENSIONS = {
     "TIFF": {".tif", ".tiff"},
     "AVIF": {".avif"},
 }
-TAIL_BYTES = 65_536
+# Where the end of a JPEG is looked for first; some programs put a little behind it.
+TAIL_BYTES = 4096
 
 
 def sniff(head: bytes) -> str | None:

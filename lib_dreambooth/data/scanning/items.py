@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from lib_dreambooth.data.buckets.cuts import parse_face_box
+from lib_dreambooth.data.cache.keys import digest
 from lib_dreambooth.data.captions.read import read_captions
-from lib_dreambooth.data.item import CaptionText, Finding, Item, MaskKind
+from lib_dreambooth.data.item import NO_CAPTION, CaptionText, Finding, Item, MaskKind
 from lib_dreambooth.data.pictures.alpha import uses_alpha_as_mask
 from lib_dreambooth.data.scanning import problems
 from lib_dreambooth.data.scanning.facts import FileFacts
+from lib_dreambooth.data.scanning.index import FolderCaptions, Index
 from lib_dreambooth.data.scanning.sources import Source, mask_of
-from lib_dreambooth.data.sources.folders import Subset
+from lib_dreambooth.data.sources.folders import FoundFile, Subset, stem_and_ending
 
 
-def items_of(source: Source, facts: Mapping[str, FileFacts], findings: list[Finding]) -> list[Item]:
-    """The source's usable pictures."""
+def items_of(source: Source, known: Index, learned: Index, findings: list[Finding]) -> list[Item]:
+    """The source's usable pictures. Captions are from `known` where nothing changed."""
+    facts = learned.facts
     items = []
     for subset in source.subsets:
         usable = []
@@ -26,42 +29,56 @@ def items_of(source: Source, facts: Mapping[str, FileFacts], findings: list[Find
             if fact is not None and fact.problem:
                 findings.append(problems.unusable(file.path, fact.problem))
             elif fact is not None:
-                usable.append(file.path)
-        for path, caption in zip(usable, captions_for(source, subset, usable, findings), strict=True):
-            item = make_item(source, subset, path, caption, facts, findings)
+                usable.append(file)
+        captions = captions_for(source, subset, [file.path for file in usable], known, learned, findings)
+        for file, caption in zip(usable, captions, strict=True):
+            item = make_item(source, subset, file, caption, facts, findings)
             if item is not None:
                 items.append(item)
     return items
 
 
 def captions_for(
-    source: Source, subset: Subset, paths: Sequence[str], findings: list[Finding]
+    source: Source,
+    subset: Subset,
+    paths: Sequence[str],
+    known: Index,
+    learned: Index,
+    findings: list[Finding],
 ) -> list[CaptionText]:
     """A caption for each path: from metadata or beside the picture, else the name that the folder carries."""
     if source.texts is not None:
         return [source.texts[path] for path in paths]
     settings = source.captions
-    captions, found = read_captions(paths, settings.files, settings.file_name, settings.separator)
-    findings += found
-    if not subset.name:
-        return captions
-    fallback = CaptionText(subset.name, "folder", subset.folder)
+    names = [path.rpartition(os.sep)[2] for path in paths]
+    key = digest(subset.others, names, settings.files, settings.file_name, settings.separator)
+    found = known.captions.get(subset.folder)
+    if found is None or found.key != key or not all(path in found.captions for path in paths):
+        captions, problems_found = read_captions(
+            paths, settings.files, settings.file_name, settings.separator
+        )
+        texts = dict(zip(paths, captions, strict=True))
+        found = FolderCaptions(key, texts, tuple(problems_found))
+    learned.captions[subset.folder] = found
+    findings += found.findings
+    fallback = CaptionText(subset.name, "folder", subset.folder) if subset.name else NO_CAPTION
+    captions = [found.captions[path] for path in paths]
     return [fallback if caption.origin == "none" else caption for caption in captions]
 
 
 def make_item(
     source: Source,
     subset: Subset,
-    path: str,
+    file: FoundFile,
     caption: CaptionText,
     facts: Mapping[str, FileFacts],
     findings: list[Finding],
 ) -> Item | None:
     """One picture's item; None where its mask cannot be read."""
-    fact = facts[path]
+    path, fact = file.path, facts[file.path]
     upright = source.pictures.exif_rotation
     size = fact.shown_size(upright)
-    mask = mask_of(source, subset, path)
+    mask = mask_of(source, subset, file)
     mask_fact = facts.get(mask.path) if mask is not None else None
     if mask is not None:
         problem = "is gone" if mask_fact is None else mask_fact.problem
@@ -84,7 +101,7 @@ def make_item(
         mask_path=mask.path if mask is not None else "",
         mask_content=mask_fact.content if mask_fact is not None else "",
         has_alpha=fact.has_alpha,
-        face=parse_face_box(Path(path).stem, size),
+        face=parse_face_box(stem_and_ending(file.name)[0], size),
     )
 
 

@@ -15,10 +15,10 @@ from lib_dreambooth.data.pictures.formats import USUAL_EXTENSIONS
 from lib_dreambooth.data.pictures.opening import MAX_PIXELS
 from lib_dreambooth.data.scanning import problems
 from lib_dreambooth.data.scanning.facts import FileFacts, read_facts
-from lib_dreambooth.data.scanning.index import is_current, load_index, save_index
+from lib_dreambooth.data.scanning.index import Index, is_current, load_index, save_index
 from lib_dreambooth.data.scanning.items import items_of, unique_ids
 from lib_dreambooth.data.scanning.sources import Source, list_sources, mask_of
-from lib_dreambooth.data.sources.folders import FoundFile
+from lib_dreambooth.data.sources.folders import FoundFile, stem_and_ending
 from lib_dreambooth.settings.schema import Run
 
 Progress = Callable[[int, int], None]
@@ -40,24 +40,26 @@ class Scan:
 def scan(
     run: Run,
     index_path: Path | None = None,
+    unpack_into: Path | None = None,
     progress: Progress = lambda done, total: None,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> Scan:
     """Items of all concepts, sorted by concept and path. Raises `UserError` where there is nothing to train.
 
-    `index_path` keeps what was learned for the next scan. `check_cancelled` raises to stop.
+    `index_path` keeps what was learned for the next scan; zips are unpacked into `unpack_into`.
+    `check_cancelled` raises to stop.
     """
     findings: list[Finding] = []
-    sources = list_sources(run, findings)
+    sources = list_sources(run, findings, unpack_into)
     known = load_index(index_path)
     wanted = wanted_files(sources)
-    facts = read_all(wanted, known, findings, progress, check_cancelled)
-    if index_path is not None and facts != known:
-        save_index(index_path, facts)
+    learned = Index(read_all(wanted, known.facts, findings, progress, check_cancelled))
     items: list[tuple[str, Item]] = []
     for source in sources:
-        items += [(source.role, item) for item in items_of(source, facts, findings)]
-    findings += notes_on_files(sources, facts)
+        items += [(source.role, item) for item in items_of(source, known, learned, findings)]
+    if index_path is not None and learned != known:
+        save_index(index_path, learned)
+    findings += notes_on_files(sources, learned.facts)
     named = unique_ids([item for _, item in items])
     roles = [role for role, _ in items]
     result = Scan(
@@ -76,7 +78,7 @@ def wanted_files(sources: Sequence[Source]) -> dict[str, FoundFile]:
         for subset in source.subsets:
             for file in subset.pictures:
                 wanted[file.path] = file
-                mask = mask_of(source, subset, file.path)
+                mask = mask_of(source, subset, file)
                 if mask is not None:
                     wanted[mask.path] = mask
     return wanted
@@ -124,11 +126,12 @@ def facts_or_finding(file: FoundFile) -> FileFacts | Finding:
 def notes_on_files(sources: Sequence[Source], facts: dict[str, FileFacts]) -> list[Finding]:
     """Remarks on pictures that are used all the same."""
     odd_names, found = [], []
-    for path in dict.fromkeys(f.path for source in sources for s in source.subsets for f in s.pictures):
+    files = {f.path: f.name for source in sources for subset in source.subsets for f in subset.pictures}
+    for path, name in files.items():
         fact = facts.get(path)
         if fact is None or fact.problem:
             continue
-        if Path(path).suffix.lower() not in USUAL_EXTENSIONS[fact.picture_format]:
+        if stem_and_ending(name)[1].lower() not in USUAL_EXTENSIONS[fact.picture_format]:
             odd_names.append(path)
         if fact.stored_size[0] * fact.stored_size[1] > MAX_PIXELS:
             found.append(problems.read_reduced(path, fact))

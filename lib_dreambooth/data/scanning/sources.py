@@ -12,6 +12,7 @@ from lib_dreambooth.data.sources.folders import FoundFile, Subset, list_folder
 from lib_dreambooth.data.sources.masks import mask_beside, mask_by_name
 from lib_dreambooth.data.sources.metadata import match_pictures, read_metadata
 from lib_dreambooth.data.sources.pasted import clean_path
+from lib_dreambooth.data.sources.taking_in import unpack_zip
 from lib_dreambooth.settings.meaning import captions_of, pictures_of
 from lib_dreambooth.settings.schema import Captions, Concept, Pictures, Run
 
@@ -31,8 +32,11 @@ class Source:
     mask_files: dict[str, FoundFile] = field(default_factory=dict)
 
 
-def list_sources(run: Run, findings: list[Finding]) -> list[Source]:
-    """Every folder that the concepts name, listed; `FileError` where one cannot be."""
+def list_sources(run: Run, findings: list[Finding], unpack_into: Path | None = None) -> list[Source]:
+    """Every folder that the concepts name, listed; `FileError` where one cannot be.
+
+    A zip may stand in place of a folder where there is a place to unpack it into.
+    """
     sources = []
     for number, concept in enumerate(run.concepts):
         pictures, captions = pictures_of(run, concept), captions_of(run, concept)
@@ -43,7 +47,7 @@ def list_sources(run: Run, findings: list[Finding]) -> list[Source]:
         )
         if concept.role == "class" and run.class_pictures.relation == "off":
             continue
-        folder = folder_of(concept, number)
+        folder = unpacked(folder_of(concept, number), unpack_into, findings)
         leave_out = [path for path in (class_folder, mask_folder_of(concept)) if path is not None]
         listing = list_folder(folder, concept.subfolders, leave_out, str(folder))  # type: ignore[arg-type]
         findings += listing.findings
@@ -70,6 +74,15 @@ def folder_of(concept: Concept, number: int) -> Path:
     return clean_path(concept.folder, f"concepts.{number}.folder")
 
 
+def unpacked(folder: Path, into: Path | None, findings: list[Finding]) -> Path:
+    """The folder itself, or what a zip unpacks to."""
+    if into is None or folder.suffix.lower() != ".zip" or not folder.is_file():
+        return folder
+    inside, found = unpack_zip(folder, into)
+    findings += found
+    return inside
+
+
 def mask_folder_of(concept: Concept) -> Path | None:
     """The concept's mask folder, None where it names none."""
     return clean_path(concept.mask_folder, "mask folder") if concept.mask_folder else None
@@ -94,14 +107,14 @@ def take_mask_folder(source: Source, concept: Concept, findings: list[Finding]) 
     listing = list_folder(folder, "plain")
     findings += listing.findings
     for subset in listing.subsets:
-        source.mask_files |= subset.files
+        source.mask_files |= {file.name: file for file in subset.pictures} | subset.masks
 
 
-def mask_of(source: Source, subset: Subset, picture: str) -> FoundFile | None:
+def mask_of(source: Source, subset: Subset, picture: FoundFile) -> FoundFile | None:
     """The mask file of a picture, where masks are used."""
     if not source.pictures.masks:
         return None
-    return mask_by_name(picture, source.mask_files) or mask_beside(picture, subset.files)
+    return mask_by_name(picture, source.mask_files) or mask_beside(picture, subset.masks)
 
 
 def repeated(names: Sequence[str]) -> list[str]:
