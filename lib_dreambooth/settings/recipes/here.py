@@ -58,7 +58,7 @@ class Here:
 
 @dataclass(frozen=True)
 class Match:
-    """How a named file was found: `path` is empty where it was not; `offers` are the most likely ones then."""
+    """How a named file was found: `path` is empty where it was not; `offers` are the likely ones then."""
 
     path: str
     how: str

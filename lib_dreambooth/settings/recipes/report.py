@@ -19,7 +19,7 @@ class Fate(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """One key: `sets` are the settings it decided, `offers` what this machine has in place of a missing file."""
+    """One key: `sets` are the settings it decided, `offers` what is here in place of a missing file."""
 
     key: str
     value: str
@@ -30,7 +30,7 @@ class Line:
 
     def text(self) -> str:
         """Key, value, settings and sentence in one line."""
-        arrow = " -> " + ", ".join(f"{path} = {value}" for path, value in self.sets) if self.sets else ""
+        arrow = f" -> {listed(self.sets)}" if self.sets else ""
         says = f"{':' if arrow else ' ->'} {self.says}" if self.says else ""
         offers = f" Here are: {', '.join(self.offers)}." if self.offers else ""
         return f"{self.key} = {self.value}{arrow}{says}{offers}"
@@ -50,17 +50,29 @@ class Silent:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where what the tool did and what its author meant are not the same; `taken` is what was imported."""
+    """Where what the tool did and what its author meant are not the same.
+
+    `sets` is what was taken, `otherwise` what the other way would have set.
+    """
 
     topic: str
     tool: str
     meant: str
-    taken: str
+    as_run: bool
     sets: tuple[tuple[str, str], ...] = ()
+    otherwise: tuple[tuple[str, str], ...] = ()
 
     def text(self) -> str:
-        sets = f" [{', '.join(f'{path} = {value}' for path, value in self.sets)}]" if self.sets else ""
-        return f"{self.topic}: the tool: {self.tool} Meant: {self.meant} Taken: {self.taken}.{sets}"
+        taken = f" Taken: {listed(self.sets)}." if self.sets else ""
+        other = (
+            f" As {'meant' if self.as_run else 'run'}: {listed(self.otherwise)}." if self.otherwise else ""
+        )
+        return f"{self.topic}: the tool: {self.tool} Meant: {self.meant}{taken}{other}"
+
+
+def listed(sets: tuple[tuple[str, str], ...]) -> str:
+    """Settings with values in one line."""
+    return ", ".join(f"{path} = {value}" for path, value in sets)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,13 @@ class Report:
             ],
             "silent": [{"option": s.option, "path": s.path, "value": s.value} for s in self.silent],
             "differences": [
-                {"topic": d.topic, "tool": d.tool, "meant": d.meant, "taken": d.taken, "sets": dict(d.sets)}
+                {
+                    "topic": d.topic,
+                    "tool": d.tool,
+                    "meant": d.meant,
+                    "sets": dict(d.sets),
+                    "otherwise": dict(d.otherwise),
+                }
                 for d in self.differences
             ],
             "missing": list(self.missing),

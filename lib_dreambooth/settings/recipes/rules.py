@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lib_dreambooth.settings.convert import quoted
@@ -83,6 +84,11 @@ def unused(why: str) -> Rule:
     return rule
 
 
+def unused_all(names: str, why: str) -> dict[str, Rule]:
+    """Several options without a counterpart for one reason."""
+    return {name: unused(why) for name in names.split()}
+
+
 def file_at(path: str, kind: str, *hash_names: str) -> Rule:
     """A file that has to be on this machine: a checkpoint, vae, lora, embedding, folder or file."""
 
@@ -92,47 +98,71 @@ def file_at(path: str, kind: str, *hash_names: str) -> Rule:
     return rule
 
 
-def place(sheet: Sheet, entry: Entry, path: str, kind: str, hashes: Collection[str] = ()) -> None:
-    """Settles a key that names a file or folder."""
+def place(
+    sheet: Sheet,
+    entry: Entry,
+    path: str,
+    kind: str,
+    hashes: Collection[str] = (),
+    also: Mapping[str, Any] | None = None,
+) -> None:
+    """Settles a key that names a file or folder; `also` is set together with it."""
     name = text(entry.value)
     match = find(sheet.here, kind, name, list(hashes))
+    sets = {path: match.path or name, **(also or {})}
     if match.how == "path":
-        sheet.honour(entry, {path: match.path})
+        sheet.honour(entry, sets)
     elif match.how == "hash":
-        sheet.differ(entry, {path: match.path}, "the same file, known by its hash, is here under another path.")
+        sheet.differ(entry, sets, "the same file, known by its hash, is here under another path.")
     elif match.how == "name":
-        sheet.differ(
-            entry, {path: match.path}, "a file of this name is here; its content could not be compared."
-        )
+        sheet.differ(entry, sets, "a file of this name is here; its content could not be compared.")
     else:
         what = "folder" if kind == "folder" else f"{kind} file" if kind != "file" else "file"
         known = next((part for part in hashes if part), "")
         said = f" with hash {known}" if known else ""
-        sheet.ask(entry, f"this {what}{said} is not on this machine. Choose {path}.", {path: name}, match.offers)
+        sheet.ask(entry, f"this {what}{said} is not on this machine. Choose {path}.", sets, match.offers)
 
 
-def apply(sheet: Sheet, table: Table, tool: str) -> None:
-    """Settles every key that is not settled yet."""
+@dataclass(frozen=True)
+class Tool:
+    """A program with its options; `more` finds the rules of names that are an open set."""
+
+    name: str
+    table: Table
+    more: Callable[[str], Rule | None] = lambda name: None
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of an option."""
+        return self.table.get(name) or self.more(name)
+
+    def unknown(self, name: str) -> str:
+        """The sentence for a key that the program has not."""
+        last = name.rsplit(".", 1)[-1]
+        near = difflib.get_close_matches(last, list(self.table), n=1, cutoff=ALIKE_FROM)
+        meant = f" Is {near[0]} meant?" if near else ""
+        return f"no option of {self.name} that is known here has this name.{meant}"
+
+
+def apply(
+    sheet: Sheet, tool: Tool, first: Callable[[Sheet, Entry], bool] = lambda sheet, entry: False
+) -> None:
+    """Settles every key that is not settled yet; `first` may do so before its rule."""
     for entry in list(sheet.entries.values()):
         if entry.key in sheet.lines:
             continue
         if entry.is_empty:
             sheet.honour(entry)
             continue
-        rule = table.get(entry.name)
+        rule = tool.rule(entry.name)
+        if not entry.name:
+            sheet.ask(entry, "this is not written as name=value. Nothing was taken from it.")
+            continue
         if rule is None:
-            sheet.unused(entry, unknown(entry.name or entry.key, table, tool))
+            sheet.unused(entry, tool.unknown(entry.name))
             continue
         try:
-            rule(sheet, entry)
+            if not first(sheet, entry):
+                rule(sheet, entry)
         except Unreadable as problem:
             sheet.ask(entry, f"the value {problem} Nothing was taken from it.")
         assert entry.key in sheet.lines, f"the rule of {entry.name} settles nothing"
-
-
-def unknown(name: str, table: Table, tool: str) -> str:
-    """The sentence for a key that no table knows."""
-    last = name.rsplit(".", 1)[-1]
-    near = difflib.get_close_matches(last, list(table), n=1, cutoff=ALIKE_FROM)
-    meant = f" Is {near[0]} meant?" if near else ""
-    return f"{tool} has no option of this name that is known here; it did nothing there that could be repeated.{meant}"

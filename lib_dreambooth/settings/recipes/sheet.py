@@ -7,22 +7,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib_dreambooth.settings.convert import quoted
+from lib_dreambooth.settings.convert import quoted, shown
 from lib_dreambooth.settings.recipes.here import Here
 from lib_dreambooth.settings.recipes.report import Difference, Fate, Line
 
 # Parts of names whose values are nobody's business.
-SECRET = ("token_hf", "huggingface_token", "hub_token", "api_key", "webhook", "password", "new_model_token")
+SECRET = ("huggingface_token", "hub_token", "model_token", "api_key", "webhook", "password")
 HIDDEN = "(hidden)"
+
+
+AS_GIVEN = object()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One key of a recipe: `key` as the file has it, `name` what the tables call it."""
+    """One key of a recipe: `key` as the file has it, `name` what the tables call it.
+
+    `written` is the value as the file has it, where `value` is already what the tool makes of it.
+    """
 
     key: str
     name: str
     value: Any
+    written: Any = AS_GIVEN
 
     @property
     def is_empty(self) -> bool:
@@ -32,9 +39,10 @@ class Entry:
     @property
     def shown(self) -> str:
         """The value for the report."""
-        if any(part in self.name.lower() for part in SECRET) and not self.is_empty:
+        names = f"{self.key} {self.name}".lower()
+        if any(part in names for part in SECRET) and not self.is_empty:
             return HIDDEN
-        return quoted(self.value)
+        return quoted(self.value if self.written is AS_GIVEN else self.written)
 
 
 @dataclass
@@ -64,6 +72,8 @@ class Sheet:
     gaps: list[tuple[Gap, tuple[str, ...]]] = field(default_factory=list)
     silent: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    # Settings that this kind of file never tells; they stay as this program has them.
+    unrecorded: frozenset[str] = frozenset()
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Takes keys in; of two with the same name the later one counts."""
@@ -121,22 +131,34 @@ class Sheet:
         self, entry: Entry, fate: Fate, says: str, sets: Mapping[str, Any], offers: tuple[str, ...] = ()
     ) -> None:
         assert entry.key not in self.lines, f"{entry.key} is settled twice"
-        self.values.update(sets)
+        for path, value in sets.items():
+            self.put(path, value)
         # The values themselves are put in when the run is made.
         self.lines[entry.key] = Line(
             entry.key, entry.shown, fate, says, tuple((path, "") for path in sets), offers
         )
 
+    def put(self, path: str, value: Any) -> None:
+        """One setting; `path#name` is one name in a table."""
+        table, mark, name = path.partition("#")
+        self.values[table] = {**self.values.get(table, {}), name: value} if mark else value
+
+    def has(self, path: str) -> bool:
+        """Whether a setting, or a name in a table, was decided."""
+        table, mark, name = path.partition("#")
+        return table in self.values and (not mark or name in self.values[table])
+
     def fill(self, option: str, path: str, value: Any) -> None:
         """What the tool does where the file is silent; settings that a key decided stay."""
-        if path not in self.values:
-            self.values[path] = value
+        if not self.has(path) and path not in self.unrecorded:
+            self.put(path, value)
             self.silent.append((option, path))
 
     def gap(self, gap: Gap) -> None:
         """Notes a difference and takes one of its sides."""
         sets = gap.run_sets if self.as_run else gap.meant_sets
-        self.values.update(sets)
+        for path, value in sets.items():
+            self.put(path, value)
         self.gaps.append((gap, tuple(sets)))
 
     def withdraw(self, paths: Iterable[str], why: str) -> None:
@@ -144,18 +166,36 @@ class Sheet:
         gone = set(paths)
         for path in gone:
             self.values.pop(path, None)
-        self.silent = [(option, path) for option, path in self.silent if path not in gone]
-        self.gaps = [(gap, tuple(p for p in sets if p not in gone)) for gap, sets in self.gaps]
+        self.silent = [(option, path) for option, path in self.silent if table_of(path) not in gone]
+        self.gaps = [(gap, tuple(p for p in sets if table_of(p) not in gone)) for gap, sets in self.gaps]
         for key, line in self.lines.items():
-            if any(path in gone for path, _ in line.sets):
-                left = tuple((path, value) for path, value in line.sets if path not in gone)
+            left = tuple((path, value) for path, value in line.sets if table_of(path) not in gone)
+            if left != line.sets:
                 self.lines[key] = Line(key, line.value, Fate.NEEDS_YOU, why, left)
 
     def difference(self, gap: Gap, sets: tuple[tuple[str, str], ...]) -> Difference:
-        """A gap as the report shows it."""
-        return Difference(gap.topic, gap.tool, gap.meant, "as run" if self.as_run else "as meant", sets)
+        """A gap as the report shows it, with what the other way would set."""
+        other = gap.meant_sets if self.as_run else gap.run_sets
+        return Difference(
+            gap.topic,
+            gap.tool,
+            gap.meant,
+            self.as_run,
+            sets,
+            tuple((path, shown_raw(other[path])) for path in other),
+        )
+
+
+def shown_raw(value: Any) -> str:
+    """A value that the schema has not read."""
+    return shown(tuple(value) if isinstance(value, list) else value)
+
+
+def table_of(path: str) -> str:
+    """The setting that a path lies in, without the name in a table."""
+    return path.partition("#")[0]
 
 
 def is_empty(value: Any) -> bool:
     """Whether a tool takes a value as not given."""
-    return value is None or (isinstance(value, str) and value.strip() in ("", "None")) or value == []
+    return value is None or (isinstance(value, str) and value in ("", "None")) or value == []

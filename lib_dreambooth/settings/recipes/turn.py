@@ -1,4 +1,4 @@
-"""Values as other tools write them, turned into what the schema reads. Each raises Unreadable for anything else."""
+"""Values as other tools write them, turned into what the schema reads; anything else raises Unreadable."""
 
 from __future__ import annotations
 
@@ -166,7 +166,9 @@ def pairs(value: Any) -> list[tuple[str, Any]]:
 def split_arguments(line: str) -> list[str]:
     """A line of arguments at its spaces; quotes hold together and are taken off."""
     # A list typed with commas between pairs is read too; a comma inside a value stays.
-    spaced = re.sub(r"\)\s*,\s*(?=\w+\s*=)|(?<=[^,=\s]),\s+(?=\w+\s*=)", lambda m: m[0].replace(",", " "), line)
+    spaced = re.sub(
+        r"\)\s*,\s*(?=\w+\s*=)|(?<=[^,=\s]),\s+(?=\w+\s*=)", lambda m: m[0].replace(",", " "), line
+    )
     try:
         return shlex.split(re.sub(r"\s*=\s*", "=", spaced))
     except ValueError:

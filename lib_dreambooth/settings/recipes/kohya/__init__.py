@@ -1,0 +1,1 @@
+"""The options of kohya's training scripts, topic by topic."""
