@@ -150,6 +150,9 @@ TABLE: list[tuple[str, str, dict[str, Any], set[str]]] = [
         {"remove": ("solo",), "keep_separator": "|||", "shuffle": True, "keep_tokens": 1},
         {"a, b", "b, a"},
     ),
+    ("added tags", "1girl, Long_Hair", {"add": ("long hair", "hat")}, {"1girl, Long_Hair, hat"}),
+    ("added to nothing", "", {"add": ("hat",)}, {"hat"}),
+    ("removed, then added behind", "hat, a", {"remove": ("hat",), "add": ("hat",)}, {"a, hat"}),
     ("control characters", "a\tb\x07, c", {}, {"a b , c"}),
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from lib_dreambooth.base.durations import to_steps
 from lib_dreambooth.data.captions.choices import Choices, DrawnChoices, TooMany, Visit, every_outcome
 from lib_dreambooth.data.captions.prompts import Naming, class_prompt, instance_prompt
 from lib_dreambooth.data.captions.read import caption_lines
-from lib_dreambooth.data.captions.tagtext import glue, split_tags, without_tags
+from lib_dreambooth.data.captions.tagtext import glue, split_tags, with_tags, without_tags
 from lib_dreambooth.data.captions.wildcards import resolve_wildcards
 from lib_dreambooth.settings.sections.captions import Captions
 from lib_dreambooth.settings.sections.concept import Concept
@@ -48,7 +48,7 @@ def prepare(text: str, captions: Captions, concept: Concept, is_class: bool = Fa
     naming = Naming(concept.token, concept.class_token)
     lines = []
     for raw in _chosen_lines(text, captions):
-        left = _pruned(raw, captions)
+        left = with_tags(_pruned(raw, captions), captions.add, captions.separator)
         named = captions.shuffle_names and _names_at(left, captions) is not None
         filled = make(left, template, naming)
         whole = " ".join(part for part in (captions.prefix, filled, captions.suffix) if part.strip())

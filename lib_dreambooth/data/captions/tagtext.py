@@ -52,6 +52,19 @@ def without_tags(text: str, tags: Collection[str], separators: Sequence[str]) ->
     return "" if kept is None else kept.strip()
 
 
+def with_tags(text: str, tags: Sequence[str], separator: str = ",", in_front: bool = False) -> str:
+    """`text` with those of `tags` that it lacks, in front or behind; the rest stays as written."""
+    present = {tag_key(tag) for tag in split_tags(text, separator)}
+    missing = join_tags([tag for tag in tags if tag_key(tag) not in present], separator)
+    if not missing or not text.strip():
+        return missing or text
+    if in_front:
+        return missing + glue(separator) + text.lstrip()
+    kept = text.rstrip()
+    # A list that ends with its separator needs no second one.
+    return kept + (" " if kept.endswith(separator.strip() or " ") else glue(separator)) + missing
+
+
 def _without(text: str, keys: set[str], separators: Sequence[str]) -> str | None:
     if not separators:
         return None if tag_key(text) in keys else text

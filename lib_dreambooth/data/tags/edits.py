@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.data.captions.tagtext import glue, join_tags, split_tags, tag_key, without_tags
+from lib_dreambooth.data.captions.tagtext import join_tags, split_tags, tag_key, with_tags, without_tags
 
 LINE = re.compile(r"[^\r\n]+")
 
@@ -28,16 +28,7 @@ class AddTags:
         return on_lines(text, self._line) if text.strip() else join_tags(self.tags, self.separator)
 
     def _line(self, line: str) -> str:
-        present = {tag_key(tag) for tag in split_tags(line, self.separator)}
-        missing = join_tags([tag for tag in self.tags if tag_key(tag) not in present], self.separator)
-        if not missing:
-            return line
-        between = glue(self.separator)
-        if self.where == "front":
-            return missing + between + line.lstrip()
-        kept = line.rstrip()
-        # A list that ends with its separator needs no second one.
-        return kept + (" " if kept.endswith(self.separator.strip() or " ") else between) + missing
+        return with_tags(line, self.tags, self.separator, in_front=self.where == "front")
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,16 @@ class Captions(Section, frozen=True, kw_only=True):
             per_concept=True,
         ),
     ] = ()
+    add: Annotated[
+        tuple[str, ...],
+        Option(
+            "Tags to Add",
+            "Tags put behind every caption that lacks them, the same for all pictures of the concept. For "
+            "the front there is the prefix.",
+            lines=2,
+            per_concept=True,
+        ),
+    ] = ()
     prefix: Annotated[
         str,
         Option(
