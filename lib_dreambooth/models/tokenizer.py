@@ -11,6 +11,7 @@ import itertools
 import unicodedata
 
 from lib_dreambooth.assets import CLIP_MERGES
+from lib_dreambooth.models.cleaning import clean_text
 
 START_ID = 49406
 END_ID = 49407
@@ -87,8 +88,7 @@ class Tokenizer:
 
     def __call__(self, text: str) -> list[int]:
         """The ids of a text of any length."""
-        text = " ".join(unicodedata.normalize("NFC", text).split()).lower()
-        return [index for word in split_words(text) for index in self._encode_word(word)]
+        return [index for word in split_words(clean_text(text)) for index in self._encode_word(word)]
 
     def tables(self) -> tuple[dict[str, int], list[tuple[str, ...]]]:
         """The vocabulary and the merges in their order, as other tokenizers want them."""

@@ -23,8 +23,8 @@ from lib_dreambooth.formats.vae_keys import VaeLayout, vae_links
 VOCABULARY = 49408
 VAE = VaeLayout(3, 3, 4, (32, 32, 32, 32), 1, has_quant=True)
 CLIP = ClipLayout(VOCABULARY, 77, 64, 128, 3, 0)
-CLIP_H = ClipLayout(VOCABULARY, 77, 128, 256, 3, 128)
-CLIP_G = ClipLayout(VOCABULARY, 77, 128, 256, 3, 128)
+CLIP_H = ClipLayout(VOCABULARY, 77, 64, 128, 3, 64)
+CLIP_G = ClipLayout(VOCABULARY, 77, 64, 128, 3, 96)
 
 _FOUR_LEVELS = {
     "down_depths": ((1,), (1,), (1,), (0,)),
@@ -35,12 +35,12 @@ SD1 = UNetLayout(
     is_linear=False,
 )  # fmt: skip
 SD2 = UNetLayout(
-    4, 4, (64, 64, 128, 128), **_FOUR_LEVELS, mid_depth=1, context_width=128, time_width=256,
+    4, 4, (32, 64, 64, 128), **_FOUR_LEVELS, mid_depth=1, context_width=64, time_width=128,
     addition_width=0, is_linear=True,
 )  # fmt: skip
 SDXL = UNetLayout(
     4, 4, (32, 64, 128), ((0, 0), (1, 1), (2, 2)), ((2,) * 3, (1,) * 3, (0,) * 3), mid_depth=2,
-    context_width=64 + 128, time_width=128, addition_width=128 + 6 * 256, is_linear=True,
+    context_width=64 + 64, time_width=128, addition_width=96 + 6 * 256, is_linear=True,
 )  # fmt: skip
 
 
