@@ -73,14 +73,25 @@ KINDS: dict[str, str] = {
 BUNDLED = "bundle_emb."
 
 
+def _by_tail() -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for ending in PARTS:
+        grouped.setdefault(ending.rpartition(".")[2], []).append(ending)
+    return grouped
+
+
+# Most keys of a checkpoint are told apart by what follows their last dot.
+_ENDINGS = _by_tail()
+
+
 def split_key(key: str) -> tuple[str, str] | None:
     """Module and part of an adapter's key, or None where it is none.
 
-    `..._to_q_lora.up.weight` of early diffusers belongs to module `...to_q`.
+    `..._to_q_lora.up.weight` of early diffusers belongs to module `..._to_q`.
     """
-    for ending, part in PARTS.items():
+    for ending in _ENDINGS.get(key.rpartition(".")[2], ()):
         if key.endswith(ending) and len(key) > len(ending):
-            return key.removesuffix(ending), part
+            return key.removesuffix(ending), PARTS[ending]
     return None
 
 
@@ -96,6 +107,9 @@ def adapter_kinds(shapes: Shapes) -> tuple[str, ...]:
             kind = "locon"
         if kind:
             found.add(kind)
+    if "locon" in found:
+        # LoCon is plain LoRA with convolutions.
+        found.discard("lora")
     return tuple(sorted(found))
 
 

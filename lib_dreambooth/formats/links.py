@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -47,7 +47,7 @@ class Link:
         return _without_ones(shape) == _without_ones(self.file_shape)
 
     def with_prefix(self, prefix: str) -> Link:
-        return replace(self, key=f"{prefix}{self.key}")
+        return Link(self.names, self.shape, f"{prefix}{self.key}", self.file_shape, self.is_transposed)
 
 
 def from_file(link: Link, tensor: Tensor) -> dict[str, Tensor]:

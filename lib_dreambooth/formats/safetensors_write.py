@@ -21,6 +21,8 @@ from lib_dreambooth.base.files import replacing
 from lib_dreambooth.formats.entries import DTYPE_NAMES
 
 HEADER_ALIGNMENT = 8
+# Gathers small tensors; larger ones go past the buffer.
+WRITE_BUFFER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def write_safetensors(
     path = Path(path)
     chunks = serialize(tensors, metadata)
     check_free_space(path, chunks.num_bytes)
-    with replacing(path) as temporary, temporary.open("wb", buffering=0) as file:
+    with replacing(path) as temporary, temporary.open("wb", buffering=WRITE_BUFFER_BYTES) as file:
         for chunk in chunks:
             write_fully(file, chunk)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,9 +54,10 @@ def positions(prefix: str) -> dict[str, Tensor]:
     return {f"{prefix}.text_model.embeddings.position_ids": torch.arange(77)[None]}
 
 
-def sd1(unet: UNetLayout = SD1) -> dict[str, Tensor]:
+@cache
+def _sd1() -> dict[str, Tensor]:
     return {
-        **filled("model.diffusion_model.", unet_links(unet)),
+        **filled("model.diffusion_model.", unet_links(SD1)),
         **filled("first_stage_model.", vae_links(VAE)),
         **filled("cond_stage_model.transformer.", hf_links(CLIP)),
         **positions("cond_stage_model.transformer"),
@@ -63,7 +65,8 @@ def sd1(unet: UNetLayout = SD1) -> dict[str, Tensor]:
     }
 
 
-def sd2() -> dict[str, Tensor]:
+@cache
+def _sd2() -> dict[str, Tensor]:
     return {
         **filled("model.diffusion_model.", unet_links(SD2)),
         **filled("first_stage_model.", vae_links(VAE)),
@@ -73,7 +76,8 @@ def sd2() -> dict[str, Tensor]:
     }
 
 
-def sdxl() -> dict[str, Tensor]:
+@cache
+def _sdxl() -> dict[str, Tensor]:
     return {
         **filled("model.diffusion_model.", unet_links(SDXL)),
         **filled("first_stage_model.", vae_links(VAE), torch.float32),
@@ -84,12 +88,30 @@ def sdxl() -> dict[str, Tensor]:
     }
 
 
-def refiner() -> dict[str, Tensor]:
+@cache
+def _refiner() -> dict[str, Tensor]:
     return {
         **filled("model.diffusion_model.", unet_links(REFINER)),
         **filled("first_stage_model.", vae_links(VAE)),
         **filled("conditioner.embedders.0.model.", open_clip_links(CLIP_G)),
     }
+
+
+def sd1() -> dict[str, Tensor]:
+    """A new table of tensors that are shared: replace them, never write into them."""
+    return dict(_sd1())
+
+
+def sd2() -> dict[str, Tensor]:
+    return dict(_sd2())
+
+
+def sdxl() -> dict[str, Tensor]:
+    return dict(_sdxl())
+
+
+def refiner() -> dict[str, Tensor]:
+    return dict(_refiner())
 
 
 FAMILIES: dict[str, Callable[[], dict[str, Tensor]]] = {

@@ -279,6 +279,7 @@ def test_a_bad_part_is_named_and_another_offered(
     elif how == "misshapen":
         tensors[prefix + inner] = torch.zeros(7)
     else:
+        tensors[prefix + inner] = tensors[prefix + inner].clone()
         tensors[prefix + inner].view(-1)[3] = float("nan")
     path = tmp_path / "merge.safetensors"
     write_safetensors(path, tensors)
