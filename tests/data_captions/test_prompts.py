@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_dreambooth.data.captions.prompts import Naming, class_prompt, instance_prompt
@@ -79,6 +79,7 @@ def test_templates(template: str, caption: str, instance: str, class_: str) -> N
 WORD = st.sampled_from(["a", "sks", "dog", "hotdog", "photo of", "grass", "sks dog", "dogs", "x_sks", ","])
 
 
+@settings(deadline=None)
 @given(st.lists(WORD, max_size=8).map(" ".join))
 def test_the_subject_is_named_and_no_token_is_ever_doubled(caption: str) -> None:
     prompt = instance_prompt(caption, "[filewords]", SKS_DOG)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib_dreambooth.data.captions import read
+from lib_dreambooth.data.captions.compose import prepare
 from lib_dreambooth.data.captions.read import caption_lines, find_caption, read_captions
 from lib_dreambooth.data.captions.records import (
     NotACaption,
@@ -17,6 +18,8 @@ from lib_dreambooth.data.captions.records import (
     without_face_box,
 )
 from lib_dreambooth.data.item import NO_CAPTION, CaptionText, Finding
+from lib_dreambooth.settings.sections.captions import Captions
+from lib_dreambooth.settings.sections.concept import Concept
 
 
 def one(picture: Path, **options: object) -> tuple[CaptionText, list[Finding]]:
@@ -180,6 +183,14 @@ def test_no_permission_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_lines() -> None:
     assert caption_lines("a\r\n\r\n b\rc\u2028d\n\x1a") == ("a", "b", "c", "d")
     assert caption_lines("") == ()
+
+
+def test_hostile_gaps_do_not_take_for_ever() -> None:
+    gap = "\u3000" * 300_000
+    assert caption_lines(f"a{gap}b") == ("a b",)
+    captions = Captions(shuffle_names=True, names_separator="/", shuffle=True)
+    (line,) = prepare(f"a{gap}b, {gap}c", captions, Concept(token="sks"))
+    assert line.text == "sks, a b, c"
 
 
 def test_many_pictures_list_their_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_dreambooth.data.captions.tagtext import join_tags, split_tags, tag_key, without_tags
@@ -61,6 +61,7 @@ def test_tags_are_split(text: str, separator: str, brackets: bool, tags: list[st
     assert split_tags(text, separator, brackets) == tags
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.text(st.characters(exclude_characters=",", exclude_categories=["Cs"]), min_size=1)

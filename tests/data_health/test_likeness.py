@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
@@ -88,6 +88,7 @@ def test_groups_hang_together() -> None:
     assert groups([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(lambda p: p[0] != p[1])))
 def test_groups_do_not_depend_on_order(pairs: list[tuple[int, int]]) -> None:
     assert groups(pairs) == groups([(b, a) for a, b in reversed(pairs)])

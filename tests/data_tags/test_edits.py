@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_dreambooth.base.errors import UserError
@@ -90,6 +90,7 @@ def test_finding() -> None:
 TAGS = st.lists(st.sampled_from(["a", "b", "long_hair", "long hair", "x y"]), max_size=6)
 
 
+@settings(deadline=None)
 @given(TAGS, TAGS)
 def test_adding_and_removing_do_what_they_say(present: list[str], tags: list[str]) -> None:
     text = ", ".join(present)

@@ -10,7 +10,13 @@ import pytest
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.data.tags import download
 from lib_dreambooth.data.tags.download import Pinned, obtain
-from lib_dreambooth.data.tags.pruning import Proposal, as_edit, lower_bound, propose_pruning
+from lib_dreambooth.data.tags.pruning import (
+    Proposal,
+    as_edit,
+    lower_bound,
+    propose_by_folder,
+    propose_pruning,
+)
 from lib_dreambooth.data.tags.vocabulary import framing_of, kind_of
 
 
@@ -43,6 +49,15 @@ def test_proposals_name_their_reason() -> None:
     assert next(p for p in found if p.tag == "solo").why.startswith("Nearly every prompt has it")
     edit = as_edit([p for p in found if p.is_recommended])
     assert edit(rows["0.txt"]) == "sks, red hair, witch hat, ribbon, smile, closed eyes"
+
+
+def test_each_folder_is_judged_on_its_own() -> None:
+    rows = {f"a/{i}.txt": "sks, blue eyes" for i in range(9)} | {
+        f"b/{i}.txt": "riho, smile" for i in range(9)
+    }
+    rows |= {f"c/{i}.txt": "x, blue eyes" if i == 0 else "x" for i in range(9)}
+    found = propose_by_folder(rows, triggers=["sks"])
+    assert {folder: [p.tag for p in proposals] for folder, proposals in found.items()} == {"a": ["blue eyes"]}
 
 
 def test_few_pictures_prove_little() -> None:

@@ -80,9 +80,18 @@ def test_channels_first_fixed_batch_and_a_second_output(folder: Path) -> None:
     model = tagger_model(WEIGHTS, BIAS, (1, 3, 64, 64), with_features=True)
     (folder / "model.onnx").write_bytes(model)
     tagger = open_wd14(folder / "model.onnx", folder / "tags.csv", threads=1)
-    assert (tagger.layout, tagger.batch_size) == (Layout(64, False, 1), 1)
+    assert (tagger.layout, tagger.batch_size) == (Layout(64, False, 1, is_fixed=True), 1)
     (blue,) = tagger.score([Image.new("RGB", (30, 30), (0, 0, 255))])
     assert blue.general["blue_background"] == pytest.approx(sigmoid(255 * 0.04 - 5), abs=1e-5)
+
+
+@needs_onnxruntime
+def test_a_graph_for_exactly_four_pictures_takes_fewer(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(tagger_model(WEIGHTS, BIAS, (4, 32, 32, 3)))
+    tagger = open_wd14(folder / "model.onnx", folder / "tags.csv", batch_size=1, threads=1)
+    assert tagger.batch_size == 4
+    scores = tagger.score([Image.new("RGB", (8, 8), (255, 0, 0))])
+    assert [one.general["red_background"] for one in scores] == pytest.approx([sigmoid(5.2)], abs=1e-4)
 
 
 @needs_onnxruntime
@@ -133,7 +142,7 @@ def test_tag_lists(tmp_path: Path) -> None:
     [
         (["N", 448, 448, 3], Layout(448, True, 8)),
         ([None, None, None, 3], Layout(448, True, 8)),
-        ([4, 3, 384, 384], Layout(384, False, 4)),
+        ([4, 3, 384, 384], Layout(384, False, 4, is_fixed=True)),
         ([-1, 3, 448, 448], Layout(448, False, 8)),
     ],
 )

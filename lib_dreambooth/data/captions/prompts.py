@@ -66,7 +66,7 @@ def fill(template: str, caption: str) -> str:
 
 def tidy(text: str) -> str:
     """Without doubled or outer commas and spaces, as words taken out leave them."""
-    text = re.sub(r"[ \t]+", " ", text)
+    text = re.sub(r"\s+", " ", text)
     text = re.sub(r"\s*,(\s*,)+", ",", text)
     text = re.sub(r"\s+,", ",", text)
     return text.strip(" \t,")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from lib_dreambooth.data.item import NO_CAPTION, CaptionOrigin, CaptionText, Fin
 EXTENSIONS = (".txt", ".caption", ".json")
 # A caption of 5,000 tokens is about 25 KB; a megabyte beside a picture is something else.
 LARGEST_CAPTION_BYTES = 1_000_000
+# Spaces mean nothing to a tokenizer, and patterns that look for spaces take long over thousands of them.
+LONG_GAP = re.compile(r"\s{33,}")
 # A few hundred captions settle a folder's encoding; more would only take time.
 VOTERS = 300
 
@@ -81,7 +84,7 @@ def caption_lines(text: str) -> tuple[str, ...]:
     """The lines of a caption that hold something, without control characters and outer spaces."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").split("\n")
     cleaned = ("".join(" " if unicodedata.category(c) == "Cc" else c for c in line).strip() for line in lines)
-    return tuple(line for line in cleaned if line)
+    return tuple(LONG_GAP.sub(" ", line) for line in cleaned if line)
 
 
 def find_caption(picture: Path, extensions: Sequence[str] = EXTENSIONS) -> Path | None:

@@ -7,9 +7,10 @@ out makes what it named part of the trigger.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
 from lib_dreambooth.data.captions.tagtext import split_tags, tag_key
@@ -72,6 +73,17 @@ def propose_pruning(
         if (proposal := _proposal(key, count, rows, counts)) is not None
     ]
     return sorted(proposals, key=lambda proposal: (-proposal.count, proposal.tag))
+
+
+def propose_by_folder(
+    captions: Mapping[str, str], triggers: Collection[str] = (), separator: str = ","
+) -> dict[str, list[Proposal]]:
+    """Proposals for each folder that the caption files lie in; folders without any are left out."""
+    folders: dict[str, dict[str, str]] = defaultdict(dict)
+    for path, text in captions.items():
+        folders[str(PurePath(path).parent)][path] = text
+    found = {folder: propose_pruning(texts, triggers, separator) for folder, texts in folders.items()}
+    return {folder: proposals for folder, proposals in found.items() if proposals}
 
 
 def as_edit(proposals: Collection[Proposal], separator: str = ",") -> RemoveTags:

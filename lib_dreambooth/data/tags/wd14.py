@@ -34,11 +34,15 @@ class TagList:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a graph takes pictures: side in pixels, channels last or first, and the largest batch."""
+    """How a graph takes pictures: side in pixels, channels last or first, and the batch.
+
+    `is_fixed` says that it takes exactly that many.
+    """
 
     side: int
     channels_last: bool
     batch_size: int
+    is_fixed: bool = False
 
 
 class OnnxTagger:
@@ -58,8 +62,11 @@ class OnnxTagger:
 
     def score(self, pictures: Sequence[Image.Image]) -> list[TagScores]:
         pixels = np.stack([prepare(picture, self.layout) for picture in pictures])
+        if self.layout.is_fixed and len(pixels) < self.batch_size:
+            empty = np.zeros((self.batch_size - len(pixels), *pixels.shape[1:]), pixels.dtype)
+            pixels = np.concatenate([pixels, empty])
         (rows,) = self._session.run([self._output], {self._input: pixels})
-        return [group(row, self._tags) for row in np.asarray(rows, dtype=np.float64)]
+        return [group(row, self._tags) for row in np.asarray(rows, dtype=np.float64)[: len(pictures)]]
 
 
 def open_wd14(
@@ -126,7 +133,7 @@ def read_layout(shape: Sequence[Any], name: str, batch_size: int) -> Layout:
     channels_last = sizes[3] == 3
     height, width = sizes[1:3] if channels_last else sizes[2:4]
     side = height or width or DEFAULT_SIDE
-    return Layout(side, channels_last, min(batch_size, sizes[0] or batch_size))
+    return Layout(side, channels_last, sizes[0] or batch_size, sizes[0] is not None)
 
 
 def tag_output(outputs: Sequence[tuple[str, Sequence[Any]]], count: int, name: str) -> str:
