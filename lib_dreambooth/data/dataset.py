@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from lib_dreambooth.data.buckets.cuts import Cut, size_ids
+from lib_dreambooth.data.buckets.report import BucketReport, bucket_report
 from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.cache.latents import Wanted
 from lib_dreambooth.data.captions.choices import Visit as CaptionVisit
@@ -15,6 +16,7 @@ from lib_dreambooth.data.holdout import hold_out
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.data.order.batches import MicroBatch, Visit, fixed_batches
 from lib_dreambooth.data.order.plan import OrderSettings, Plan
+from lib_dreambooth.data.pictures.rendering import Rendered, render
 from lib_dreambooth.data.scanning.scan import Scan
 from lib_dreambooth.settings.schema import Run
 
@@ -111,9 +113,22 @@ class Dataset:
         return [
             Wanted(item, cut, self.handling(item).treatment)
             for item, size in pairs
-            if self.handling(item).can_cache(item, size)
+            if self.handling(item).can_cache(item)
             for cut in self.handling(item).cuts(item, size)
         ]
+
+    def rendered(self, item: Item) -> Rendered:
+        """An item as it is trained, for showing: the first of its cuts, unflipped where there is one."""
+        cut = self.handling(item).cut_to_show(item, self.bucket(item))
+        return render(item, [cut], self.handling(item).treatment)[0]
+
+    def bucket_report(self) -> BucketReport:
+        """What buckets do to each picture, and how full they are."""
+        rows = []
+        for item in self.items:
+            handling, size = self.handling(item), self.bucket(item)
+            rows.append((item, handling.cuts(item, size) or (handling.cut_to_show(item, size),)))
+        return bucket_report(rows, self.plan.visits)
 
     def validation_batches(self) -> list[MicroBatch]:
         """The pictures that are only measured, in a fixed order, each once."""

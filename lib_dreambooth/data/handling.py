@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from lib_dreambooth.data.buckets.cuts import Cut, CutSettings, cut_for, possible_cuts
+from lib_dreambooth.data.buckets.cuts import (
+    Cut,
+    CutSettings,
+    cut_for,
+    is_endless,
+    numbered_cut,
+    possible_cuts,
+)
 from lib_dreambooth.data.buckets.sizes import BucketSettings, Pixels, bucket_of, bucket_sizes
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.data.pictures.alpha import parse_colour
@@ -72,9 +79,13 @@ class Handling:
         """Every cut that can occur; empty where there is no end to them."""
         return possible_cuts(item, size, self.cutting, self.seed)
 
-    def can_cache(self, item: Item, size: Pixels) -> bool:
+    def cut_to_show(self, item: Item, size: Pixels) -> Cut:
+        """One cut that stands for all: the first, as it is and not mirrored."""
+        return numbered_cut(item, size, 0, False, self.cutting, self.seed)
+
+    def can_cache(self, item: Item) -> bool:
         """True where an item's latents can be encoded before training."""
-        return self.pictures.colour_change == "off" and bool(self.cuts(item, size))
+        return self.pictures.colour_change == "off" and not is_endless(self.cutting, item)
 
 
 def handlings(run: Run) -> tuple[Handling, ...]:

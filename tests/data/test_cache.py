@@ -17,8 +17,9 @@ from torch import Tensor
 from lib_dreambooth.base.errors import Cancelled, UserError
 from lib_dreambooth.data.buckets.cuts import CutSettings, possible_cuts
 from lib_dreambooth.data.cache.checksums import checksum
+from lib_dreambooth.data.cache.keeping import CacheMode, open_store, where_to_keep
 from lib_dreambooth.data.cache.keys import grouped, latent_key, text_key
-from lib_dreambooth.data.cache.latents import LatentCache, Wanted
+from lib_dreambooth.data.cache.latents import LatentCache, Wanted, num_bytes_of
 from lib_dreambooth.data.cache.stores import DiskStore, MemoryStore, Store, Tensors
 from lib_dreambooth.data.cache.texts import TextCache
 from lib_dreambooth.data.item import Item
@@ -280,6 +281,30 @@ def test_progress_reaches_the_total(tmp_path: Path) -> None:
         wants, encode, progress=lambda done, total: told.append((done, total))
     )
     assert told[0] == (0, len(wants)) and told[-1] == (len(wants), len(wants))
+
+
+def test_the_bytes_needed_are_known_before(tmp_path: Path) -> None:
+    items = pictures(tmp_path, 2)
+    items[1] = replace(items[1], mask_kind="alpha")
+    store = MemoryStore()
+    LatentCache(store, "vae").fill(wanted(items[:1]), encode)
+    assert num_bytes_of(wanted(items[:1])) == store.num_bytes
+    cuts = len(wanted(items[1:]))
+    assert num_bytes_of(wanted(items[1:])) == cuts * (2 * 4 * 64 * 4 + 64)
+
+
+@pytest.mark.parametrize(
+    ("mode", "needed", "place"),
+    [("auto", 250, "memory"), ("auto", 251, "disk"), ("memory", 9999, "memory"), ("disk", 1, "disk"),
+     ("off", 1, "off")],
+)  # fmt: skip
+def test_auto_keeps_small_caches_in_memory(mode: CacheMode, needed: int, place: str) -> None:
+    assert where_to_keep(mode, needed, 1000) == place
+
+
+def test_a_store_is_opened_where_it_was_chosen(tmp_path: Path) -> None:
+    assert isinstance(open_store("memory", tmp_path), MemoryStore)
+    assert isinstance(open_store("disk", tmp_path), DiskStore)
 
 
 def named(**tensors: Tensor) -> Tensors:

@@ -270,6 +270,17 @@ def test_held_back_pictures_are_measured_and_not_trained(tmp_path: Path) -> None
     assert {item.id for item, _ in dataset.validation_pairs()} == measured
 
 
+def test_every_picture_can_be_shown_as_it_is_trained(tmp_path: Path) -> None:
+    for pictures in (SMALL, Pictures(resolution=Size(64, 64), crop="random", crops_per_picture=0, flip=True)):
+        dataset = made_dataset(tmp_path, pictures=pictures)
+        report = dataset.bucket_report()
+        assert [row.path for row in report.rows] == [item.path for item in dataset.items]
+        assert sum(report.visits.values()) == 14
+        for item in dataset.items:
+            width, height = dataset.bucket(item)
+            assert dataset.rendered(item).pixels.shape == (height, width, 3)
+
+
 def test_a_token_warm_up_in_percent_follows_the_length(tmp_path: Path) -> None:
     folder = made_folder(tmp_path / "p", 1)
     run = Run(

@@ -69,7 +69,7 @@ def cut_for(item: Item, bucket: Pixels, visit: int, settings: CutSettings, seed:
 
 def possible_cuts(item: Item, bucket: Pixels, settings: CutSettings, seed: int) -> tuple[Cut, ...]:
     """Every cut that `cut_for` can give, without doubles; empty where there is no end to them."""
-    if varies(settings, item) and not settings.num_crops:
+    if is_endless(settings, item):
         return ()
     numbers = range(settings.num_crops) if varies(settings, item) else range(1)
     flips = (False, True) if settings.flip else (False,)
@@ -82,6 +82,11 @@ def varies(settings: CutSettings, item: Item) -> bool:
     return settings.crop == "random" or (
         settings.crop == "face" and item.face is not None and settings.face_zoom[1] > 0
     )
+
+
+def is_endless(settings: CutSettings, item: Item) -> bool:
+    """True where every visit has a crop of its own, so that none can be cached."""
+    return varies(settings, item) and not settings.num_crops
 
 
 def numbered_cut(

@@ -172,6 +172,15 @@ class LatentCache:
         return entries
 
 
+def num_bytes_of(wanted: Iterable[Wanted], channels: int = 4, latent_scale: int = 8, number: int = 4) -> int:
+    """What a cache of these cuts takes, with `number` bytes for each number."""
+    total = 0
+    for want in wanted:
+        places = want.cut.size[0] // latent_scale * (want.cut.size[1] // latent_scale)
+        total += places * (2 * channels * number + (want.item.mask_kind != "none"))
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Pixels:
     """Rendered cuts by key, and findings by item id."""

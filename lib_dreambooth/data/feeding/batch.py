@@ -61,7 +61,7 @@ class Assembler:
         visits = batch.visits
         captions = tuple(self.dataset.caption(visit, batch) for visit in visits)
         latents, pixels = None, None
-        if self.latents is not None and all(self._is_cached(visit, batch) for visit in visits):
+        if self.latents is not None and all(map(self._is_cached, visits)):
             latents, masks = self._from_cache(self.latents, batch)
         else:
             pixels, masks = self._from_files(batch)
@@ -76,8 +76,8 @@ class Assembler:
             self._texts(captions),
         )
 
-    def _is_cached(self, visit: Visit, batch: MicroBatch) -> bool:
-        return self.dataset.handling(visit.item).can_cache(visit.item, batch.size)
+    def _is_cached(self, visit: Visit) -> bool:
+        return self.dataset.handling(visit.item).can_cache(visit.item)
 
     def _from_cache(self, cache: LatentCache, batch: MicroBatch) -> tuple[Tensor, list[Tensor | None]]:
         found = [self._moments(cache, visit, batch) for visit in batch.visits]

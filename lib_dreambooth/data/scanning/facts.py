@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -67,6 +68,7 @@ def read_facts(path: str, size: int, mtime_ns: int) -> FileFacts:
 def hash_of(file: BinaryIO, size: int) -> str:
     """The hash of an open file's bytes as hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
+    file.seek(0)
     if size <= SMALL_BYTES:
         digest.update(file.read())
     else:
@@ -78,7 +80,7 @@ def hash_of(file: BinaryIO, size: int) -> str:
 def hash_path(path: Path | str) -> str:
     """The hash of a file's bytes; `FileError` where it cannot be opened."""
     with open_file(path) as file:
-        return hash_of(file, PART_BYTES)
+        return hash_of(file, file.seek(0, os.SEEK_END))
 
 
 def too_large(picture_format: str, size: tuple[int, int]) -> str:
