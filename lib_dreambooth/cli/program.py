@@ -19,6 +19,8 @@ from lib_dreambooth.cli.table import Row
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 PROGRAM = "run.py"
+# What is run where no command is named.
+DEFAULT = "ui"
 
 
 def main(arguments: Sequence[str], rows: Sequence[Row], out: Out | None = None) -> int:
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str], rows: Sequence[Row], out: Out | None = None) 
 
 def run(words: list[str], rows: Sequence[Row], out: Out) -> int:
     """Finds the command, reads its arguments, and calls it."""
+    if not words and any(row.name == DEFAULT for row in rows):
+        words = [DEFAULT]
     if not words or words[0] in ("-h", "--help", "help"):
         overview(rows, out)
         return DONE

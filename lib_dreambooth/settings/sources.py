@@ -12,6 +12,7 @@ DEFAULT = "default"
 COMMAND_LINE = "command line"
 FORM = "form"
 FORECAST = "forecast"
+DECIDED = "decided at the start"
 # How the sources of presets begin.
 PRESET = "preset "
 

@@ -172,6 +172,11 @@ def test_every_command_can_be_imported_and_shows_its_help(capsys: pytest.Capture
         assert "exit codes" in shown and ("--set" in shown) == row.takes_settings
 
 
+def test_without_a_command_the_page_is_started(command: Any) -> None:
+    rows = (Row("ui", command(lambda args, out: 7)[0].module, "the page"), *ROWS)
+    assert program.main([], rows, outputs()) == 7
+
+
 def test_names_of_commands_are_unique() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
 

@@ -1,0 +1,73 @@
+"""What `--dry-run` says: what a run would do and write, before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lib_dreambooth.cli.output import Out
+from lib_dreambooth.settings.length import LengthPlan, plan_line
+from lib_dreambooth.settings.outline import Outline, outline
+from lib_dreambooth.settings.schema import Run
+
+# More steps than this are said as the first ones and their number.
+MOST_SHOWN = 8
+
+
+def say(
+    out: Out,
+    run: Run,
+    plan: LengthPlan,
+    *,
+    pictures: int,
+    repeats: int | None = None,
+    class_items: int = 0,
+    forecast: Mapping[str, str] | None = None,
+) -> None:
+    """The plan of a run; `forecast` adds lines such as memory and disk."""
+    beside = run.class_pictures.relation == "beside"
+    arithmetic = plan_line(plan, pictures, repeats, class_items, beside)
+    found = outline(run, plan)
+    out.line(arithmetic)
+    rows = [
+        ("files during training", times_text(found.saves, str(run.saving.every))),
+        ("previews", times_text(found.previews, str(run.previews.every))),
+        ("files", files_text(found, run)),
+        *(forecast or {}).items(),
+    ]
+    out.table([(f"{name}:", text) for name, text in rows])
+    out.result(as_json(found, arithmetic, plan, forecast or {}))
+
+
+def times_text(steps: Sequence[int] | None, every: str) -> str:
+    """The steps at which something happens."""
+    if steps is None:
+        return f"every {every}"
+    if not steps:
+        return "none"
+    shown = ", ".join(f"{step:,}" for step in steps[:MOST_SHOWN])
+    return (
+        f"after steps {shown}"
+        if len(steps) <= MOST_SHOWN
+        else f"after steps {shown} ... ({len(steps)} times)"
+    )
+
+
+def files_text(found: Outline, run: Run) -> str:
+    """How many files of each kind there will be at the end."""
+    counts = [f"{count} x {kind}" for kind, count in found.files.items()]
+    more = f", and more every {run.saving.every}" if found.saves is None else ""
+    return f"{', '.join(counts)}{more}"
+
+
+def as_json(found: Outline, arithmetic: str, plan: LengthPlan, forecast: Mapping[str, str]) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "arithmetic": arithmetic,
+        "steps_per_epoch": plan.epoch.steps,
+        "total_steps": found.total_steps,
+        "saves": found.saves,
+        "previews": found.previews,
+        "files": found.files,
+        "forecast": dict(forecast),
+    }
