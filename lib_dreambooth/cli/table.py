@@ -20,6 +20,10 @@ class Row:
 
 
 ROWS: tuple[Row, ...] = (
+    Row("sample", "lib_dreambooth.cli.sample", "draws pictures with a checkpoint and LoRA files"),
+    Row("inspect", "lib_dreambooth.cli.inspect", "says what a file is, and what is wrong with it"),
+    Row("convert", "lib_dreambooth.cli.convert", "writes a model in another form or precision"),
+    Row("mini", "lib_dreambooth.cli.mini", "puts the miniature into a WebUI, ready to load"),
     Row(
         "settings",
         "lib_dreambooth.cli.settings",

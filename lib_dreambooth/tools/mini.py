@@ -17,10 +17,9 @@ from lib_dreambooth.formats.checkpoint import identify
 from lib_dreambooth.formats.host_yaml import host_yaml, yaml_path
 from lib_dreambooth.formats.keymap import TEXT
 from lib_dreambooth.formats.kinds import FileKind, activation_of
-from lib_dreambooth.models.tokenizer import clip_tokenizer
+from lib_dreambooth.models.tokenizer_files import tokenizer_files
 
 MODEL_NAME = "dreambooth-mini"
-NUM_TOKENS = 77
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,8 @@ def find_models_dir(folder: Path) -> Path:
 
 def write_text_dir(folder: Path, kind: FileKind) -> None:
     """The tokenizer and the sizes of the text encoder in the form that transformers reads offline."""
-    vocabulary, merges = clip_tokenizer().tables()
-    files.write_json(folder / "vocab.json", vocabulary)
-    files.write_text(folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
-    end = "<|endoftext|>"
-    special = {"bos_token": "<|startoftext|>", "eos_token": end, "unk_token": end, "pad_token": end}
-    files.write_json(folder / "special_tokens_map.json", special)
-    tokenizer = {"tokenizer_class": "CLIPTokenizer", "model_max_length": NUM_TOKENS, "do_lower_case": True}
-    files.write_json(folder / "tokenizer_config.json", tokenizer | special)
+    for name, content in tokenizer_files().items():
+        files.write_bytes(folder / name, content)
     layout = kind.text_encoder()
     assert layout is not None, "the miniature has a text encoder"
     sizes = layout.hf_config(activation_of(kind.family, TEXT))
