@@ -101,7 +101,7 @@ def violations(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
     return found
 
 
-@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(sourced_runs())
 def test_any_run_fits_the_json_schema_and_reads_back(sourced: settings.Sourced) -> None:
     data = json.loads(json.dumps(plain(sourced.run)))

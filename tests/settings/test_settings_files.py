@@ -47,7 +47,7 @@ SOME = settings.update(settings.defaults(), EVERY_KIND, "form")
 FULL = text_of(SOME)
 TEXT = text_of(SOME, only_changed=True)
 LINES = TEXT.splitlines()
-QUICK = hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 PIECES = st.sampled_from(
     ["=", "[", "]", "[[", '"', "'", "\n", ".", ",", "{", "}", "#", "true", "nan", "inf", "1e999", "-1", "0",
      "2020-01-01", "99999999999999999999", '"until stopped"', "\\u0000", "\\ud800", "\x7f", "é", "猫", " ",
@@ -75,7 +75,7 @@ def test_run_to_toml_to_run(sourced: settings.Sourced) -> None:
     round_trip(sourced)
 
 
-@hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(sourced_runs())
 def test_run_to_a_file_that_is_there_to_run(sourced: settings.Sourced) -> None:
     back = reread(text_of(sourced))
