@@ -24,6 +24,13 @@ ROWS: tuple[Row, ...] = (
     Row("inspect", "lib_dreambooth.cli.inspect", "says what a file is, and what is wrong with it"),
     Row("convert", "lib_dreambooth.cli.convert", "writes a model in another form or precision"),
     Row("mini", "lib_dreambooth.cli.mini", "puts the miniature into a WebUI, ready to load"),
+    Row("import", "lib_dreambooth.cli.import_recipe", "reads another tool's recipe into a settings file"),
+    Row(
+        "export",
+        "lib_dreambooth.cli.export_recipe",
+        "writes settings as a config of kohya's scripts",
+        takes_settings=True,
+    ),
     Row(
         "settings",
         "lib_dreambooth.cli.settings",
