@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +110,24 @@ def test_a_zero_in_another_unit_is_never() -> None:
 
 def test_the_list_of_fields_without_a_consumer_names_fields() -> None:
     assert {field.path for field in FIELDS} >= UNCONSUMED
+
+
+def test_runs_are_made_by_reading_alone() -> None:
+    """Outside of settings nobody calls a section's constructor, which checks nothing."""
+    structs = {group.struct.__name__ for group in all_groups()} | {"Run", "Parts"}
+    found = []
+    for path in sorted((ROOT / "lib_dreambooth").rglob("*.py")):
+        if "settings" in path.relative_to(ROOT / "lib_dreambooth").parts[:1]:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        imported = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lib_dreambooth.settings")
+            for alias in node.names
+            if alias.name in structs
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in imported:
+                found.append(f"{path.name}:{node.lineno} {node.func.id}()")
+    assert found == []
