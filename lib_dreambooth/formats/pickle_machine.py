@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 # A whole SDXL training state needs about 400,000 instructions and 5 MB.
-MAX_INSTRUCTIONS = 2_000_000
+MAX_INSTRUCTIONS = 1_000_000
 MAX_BYTES = 64_000_000
 MAX_INTEGER_BYTES = 64
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.formats.entries import DTYPES, Entry, sane_shape
-from lib_dreambooth.formats.refusals import damaged
+from lib_dreambooth.formats.refusals import damaged, is_text
 
 LENGTH_BYTES = 8
 # The reference implementation refuses longer ones too.
@@ -22,7 +22,8 @@ MAX_HEADER_BYTES = 100_000_000
 
 def looks_like_safetensors(head: bytes) -> bool:
     """Whether the first bytes are a header length and the start of a JSON object."""
-    return len(head) > LENGTH_BYTES and head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
+    # Eight letters would be a length of exabytes.
+    return head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and not is_text(head[:LENGTH_BYTES])
 
 
 def read_header(file: BinaryIO, path: Path, file_size: int) -> tuple[dict[str, Entry], dict[str, str]]:
