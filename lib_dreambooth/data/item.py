@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-CaptionOrigin = Literal["txt", "caption", "json", "metadata", "name", "folder", "none"]
+CaptionOrigin = Literal["txt", "caption", "json", "metadata", "name", "setting", "folder", "none"]
 # "both": a mask file and alpha, multiplied.
 MaskKind = Literal["none", "file", "alpha", "both"]
 Severity = Literal["note", "warning", "error"]

@@ -62,6 +62,23 @@ def test_kohyas_folders_multiply_repeats_and_name_what_has_no_caption(tmp_path: 
     ]
 
 
+def test_the_concepts_own_words_come_before_the_folders_name(tmp_path: Path) -> None:
+    for number, name in enumerate(("10_riho/a.png", "10_riho/b.png", "loose.png", "class/c.png")):
+        save_plain(tmp_path / name, (number, 1, 1))
+    (tmp_path / "10_riho" / "a.txt").write_text("riho, smile", encoding="utf-8")
+    (tmp_path / "10_riho" / "b.txt").write_text("", encoding="utf-8")
+    save_plain(tmp_path / "10_riho" / "d.png", (9, 9, 9))
+    concept = of(tmp_path, fallback=" a girl ", class_folder=str(tmp_path / "class"))
+    result = scan(made_run(concept, class_pictures=ClassPictures(relation="mixed")))
+    assert {(Path(i.path).name, i.caption.text, i.caption.origin) for i in result.items} == {
+        ("a.png", "riho, smile", "txt"),
+        ("b.png", "", "txt"),
+        ("d.png", "a girl", "setting"),
+        ("loose.png", "a girl", "setting"),
+        ("c.png", "", "none"),
+    }
+
+
 def test_class_pictures_and_roles(tmp_path: Path) -> None:
     for folder in ("train", "own", "shared", "measure"):
         save_plain(tmp_path / folder / f"{folder}.png", (len(folder), 0, 9))

@@ -83,7 +83,7 @@ def caption_findings(training: Sequence[Captioned]) -> list[Finding]:
 def without_captions(training: Sequence[Captioned]) -> list[Finding]:
     """Some pictures have captions and others none; a set wholly without is a way of its own."""
     used = [one for one in training if one.uses_caption]
-    missing = [one for one in used if one.item.caption.origin in ("none", "folder")]
+    missing = [one for one in used if one.item.caption.origin in ("none", "folder", "setting")]
     if not missing or len(missing) == len(used):
         return []
     return [

@@ -46,7 +46,7 @@ def captions_for(
     learned: Index,
     findings: list[Finding],
 ) -> list[CaptionText]:
-    """A caption for each path: from metadata or beside the picture, else the name that the folder carries."""
+    """A caption for each path: from metadata or beside the picture, else what stands in for it."""
     if source.texts is not None:
         return [source.texts[path] for path in paths]
     settings = source.captions
@@ -61,9 +61,16 @@ def captions_for(
         found = FolderCaptions(key, texts, tuple(problems_found))
     learned.captions[subset.folder] = found
     findings += found.findings
-    fallback = CaptionText(subset.name, "folder", subset.folder) if subset.name else NO_CAPTION
+    instead = stand_in(source, subset)
     captions = [found.captions[path] for path in paths]
-    return [fallback if caption.origin == "none" else caption for caption in captions]
+    return [instead if caption.origin == "none" else caption for caption in captions]
+
+
+def stand_in(source: Source, subset: Subset) -> CaptionText:
+    """What describes pictures without a caption: the concept's own words, else the name of their folder."""
+    if source.fallback:
+        return CaptionText(source.fallback, "setting")
+    return CaptionText(subset.name, "folder", subset.folder) if subset.name else NO_CAPTION
 
 
 def make_item(

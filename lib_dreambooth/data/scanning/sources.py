@@ -28,6 +28,8 @@ class Source:
     captions: Captions
     subsets: list[Subset]
     repeats: int
+    # Stands in for captions that are missing; of the concept's own pictures, not of its class pictures.
+    fallback: str = ""
     texts: dict[str, CaptionText] | None = None
     mask_files: dict[str, FoundFile] = field(default_factory=dict)
 
@@ -51,7 +53,16 @@ def list_sources(run: Run, findings: list[Finding], unpack_into: Path | None = N
         leave_out = [path for path in (class_folder, mask_folder_of(concept)) if path is not None]
         listing = list_folder(folder, concept.subfolders, leave_out, str(folder))  # type: ignore[arg-type]
         findings += listing.findings
-        source = Source(number, concept.role, folder, pictures, captions, listing.subsets, concept.repeats)
+        source = Source(
+            number,
+            concept.role,
+            folder,
+            pictures,
+            captions,
+            listing.subsets,
+            concept.repeats,
+            concept.fallback.strip(),
+        )
         if concept.metadata_file:
             take_captions_from_metadata(source, concept, findings)
         take_mask_folder(source, concept, findings)
