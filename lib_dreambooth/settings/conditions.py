@@ -178,6 +178,13 @@ LOW_RANK = is_("network.kind", "lora", "loha", "lokr", "glora")
 UNET = is_set("parts.unet.train")
 TEXT_ENCODER = is_set("parts.text_encoder_1.train") | is_set("parts.text_encoder_2.train")
 WORDS = is_set("parts.words.train")
+# A part without a rate of its own has the common one.
+COMMON_RATE = Either(
+    tuple(
+        is_set(f"parts.{part}.train") & ~is_set(f"parts.{part}.rate")
+        for part in ("unet", "text_encoder_1", "text_encoder_2", "words")
+    )
+)
 # "auto" is still unknown: the setting may apply.
 SDXL = is_("model.family", "auto", "sdxl")
 NOT_SDXL = ~is_("model.family", "sdxl")

@@ -18,6 +18,7 @@ from lib_dreambooth.settings.fields import (
     entries,
     field_at,
     fields_in,
+    is_number,
     split_path,
 )
 from lib_dreambooth.settings.nearest import nearest
@@ -141,7 +142,8 @@ class Draft:
 
     def unknown(self, path: str) -> None:
         """A name that is not in the schema."""
-        near = nearest(path)
+        number = next((part for part in split_path(path) if is_number(part)), "0")
+        near = nearest(path).replace("*", number)
         todo = f"Did you mean {near}?" if near else "docs/settings.md lists them all."
         self.refuse(path, f"there is no setting {quoted(path)}.", todo, "unknown-setting")
 

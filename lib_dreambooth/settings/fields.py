@@ -33,6 +33,7 @@ KIND_OF_TYPE: dict[Any, str] = {
     dict[str, Any]: "table",
 }
 LISTS: dict[str, type[Section]] = {"concepts": Concept, "words": Word}
+LONGEST_NUMBER = 9
 TITLES = {
     "model": "Model",
     "concepts": "Concepts",
@@ -151,13 +152,18 @@ def fields_by_path() -> types.MappingProxyType[str, Field]:
 
 def starred(path: str) -> str:
     """A path with stars for numbers: concepts.0.folder and concepts[0].folder become concepts.*.folder."""
-    parts = split_path(path)
-    return ".".join("*" if part.isdecimal() else part for part in parts)
+    return ".".join("*" if is_number(part) else part for part in split_path(path))
 
 
 def split_path(path: str) -> list[str]:
-    """The parts of a path; numbers may stand in brackets."""
-    return [part.strip() for part in path.replace("[", ".").replace("]", "").split(".") if part.strip()]
+    """The parts of a path; numbers may stand in brackets and are written plainly."""
+    parts = [part.strip() for part in path.replace("[", ".").replace("]", "").split(".")]
+    return [str(int(part)) if is_number(part) else part for part in parts if part]
+
+
+def is_number(part: str) -> bool:
+    """Whether a part of a path is the number of an entry."""
+    return part.isdecimal() and len(part) <= LONGEST_NUMBER
 
 
 def field_at(path: str) -> Field | None:
@@ -175,7 +181,7 @@ def value_at(run: Run, path: str) -> Any:
     """A value by its path, with numbers for entries: concepts.0.folder."""
     found: Any = run
     for part in split_path(path):
-        found = found[int(part)] if part.isdecimal() else getattr(found, part)
+        found = found[int(part)] if is_number(part) else getattr(found, part)
     return found
 
 

@@ -92,7 +92,9 @@ def test_every_problem_is_told_at_once() -> None:
         ("min_snr_gamma", "loss.min_snr_gamma"),
         ("captions.shufle", "captions.shuffle"),
         ("num_train_epochs", "length.train_for"),
-        ("class_prompt", "concepts.*.class_prompt"),
+        ("class_prompt", "concepts.0.class_prompt"),
+        ("concepts.3.foldr", "concepts.3.folder"),
+        ("concepts.*.folder", "concepts.0.folder"),
         ("parts.unet.lr", "rates.learning_rate"),
     ],
 )
@@ -118,6 +120,7 @@ def test_a_text_can_be_written_to_a_file(value: Any) -> None:
 def test_changes_by_path_count_entries_from_zero() -> None:
     run = settings.replace(Run(), {"concepts.0.folder": "a", "concepts[1].folder": "b"})
     assert [concept.folder for concept in run.concepts] == ["a", "b"]
+    assert settings.replace(run, {"concepts.01.repeats": 2, "concepts.٠.repeats": 3}).concepts[1].repeats == 2
     assert settings.replace(run, {"concepts": [Concept(folder="c", repeats=4)]}).concepts[0].repeats == 4
     with pytest.raises(SettingsError) as caught:
         settings.replace(run, {"concepts.3.folder": "d"})
@@ -152,6 +155,31 @@ def test_where_values_came_from_is_kept() -> None:
     assert typed.source("network.rank") == "file a.toml"
     assert typed.source("rates.schedule") == "command line"
     assert typed.source("network.alpha") == "default"
+
+
+@pytest.mark.parametrize(
+    ("tables", "where"),
+    [
+        ({"": 1}, ""),
+        ({"rates": {"": 1}}, "rates."),
+        ({5: 6}, "5"),
+        ({"concepts": {"0": {"folder": "a"}}}, "concepts"),
+        ({"concepts": [[]]}, "concepts.0"),
+        ({"concepts": [{}] * 1001}, "concepts"),
+        ({"concepts." + "9" * 5000 + ".folder": 1}, "concepts." + "9" * 5000 + ".folder"),
+        ({"parts": {"unet": 5}}, "parts.unet"),
+        ({"parts": {"nose": {"train": True}}}, "parts.nose"),
+        ({"network": {"layer_ranks": {5: 6}}}, "network.layer_ranks"),
+        ({"concepts": [{"override": {5: 6}}]}, "concepts.0.override"),
+        ({"optimizer": {"arguments": {"a": {"b": 1}}}}, "optimizer.arguments"),
+        ({"optimizer": {"arguments": {"a": [[[1]]]}}}, "optimizer.arguments"),
+        (5, ""),
+        ([1], ""),
+    ],
+)
+def test_tables_of_no_sense_get_one_sentence(tables: Any, where: str) -> None:
+    (problem,) = settings.review(tables).problems
+    assert problem.where == where and problem.what and problem.todo
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], Facts, str]] = [
@@ -256,6 +284,11 @@ def test_settings_without_effect_are_named() -> None:
     assert notice_paths({"rates.power": 2, "rates.schedule": "polynomial"}) == {}
     assert notice_paths({"model.clip_skip": 2}) == {}
     assert notice_paths({"model.clip_skip": 2}, Facts(family="sdxl")) == {"model.clip_skip": "no-effect"}
+    # The common rate counts where a trained part has none of its own.
+    assert notice_paths({"rates.learning_rate": 1e-5, "parts.unet.rate": 1e-4}) == {
+        "rates.learning_rate": "no-effect"
+    }
+    assert notice_paths({"rates.learning_rate": 1e-5, "parts.text_encoder_1.rate": 0}) == {}
     # A condition inside one section or entry looks at that entry.
     assert notice_paths({"concepts.0.token": "sks"}) == {}
     assert notice_paths({"concepts.0.token": "sks", "concepts.0.role": "class"}) == {

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from lib_dreambooth.base.durations import Duration, percent, steps
-from lib_dreambooth.settings.conditions import is_
+from lib_dreambooth.settings.conditions import COMMON_RATE, is_
 from lib_dreambooth.settings.options import Option, names
 from lib_dreambooth.settings.sections.section import Section
 
@@ -43,6 +43,7 @@ class Rates(Section, frozen=True, kw_only=True):
             low=0,
             high=10,
             basic=True,
+            when=COMMON_RATE,
             kohya=names("learning_rate"),
             old=names("learning_rate lora_learning_rate"),
         ),
