@@ -30,8 +30,7 @@ FAILURES = (
         r"|ConnectTimeoutError|ReadTimeoutError|Read timed out|ProxyError|Cannot connect to proxy"
         r"|RemoteDisconnected|ConnectionResetError|Failed to establish a new connection",
         "The package index cannot be reached.",
-        "Check the network (and the proxy or mirror, if pip is set up with one) and start again: "
-        "what was fetched is kept.",
+        "Check the network (and the proxy or mirror, if pip is set up with one) and start again.",
     ),
     (
         "no-network",

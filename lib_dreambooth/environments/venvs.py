@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -136,13 +137,26 @@ def make(place: Place, layers: list[Layer], say: Say, lock: BinaryIO) -> None:
     # From here on the folder is in between: a start that finds it so begins again.
     mark["state"] = "making"
     files.write_json(place.mark, mark)
-    for layer in layers:
-        say(f"Installing {layer.name} ({layer.lock}) into {place.environment.folder} ...")
-        install_layer(place, layer, lock)
-        mark["layers"][layer.name] = fingerprint(place.root, layer)
+    with making_room(place):
+        for layer in layers:
+            say(f"Installing {layer.name} ({layer.lock}) into {place.environment.folder} ...")
+            install_layer(place, layer, lock)
+            mark["layers"][layer.name] = fingerprint(place.root, layer)
     mark["state"] = "whole"
     files.write_json(place.mark, mark)
     say(f"{place.environment.folder} is ready.")
+
+
+@contextlib.contextmanager
+def making_room(place: Place) -> Iterator[None]:
+    """Gives the space back if the disk filled up: the next start would begin again anyway."""
+    try:
+        yield
+    except UserError as error:
+        if error.code == "disk-full":
+            with contextlib.suppress(OSError):
+                remove(place)
+        raise
 
 
 def choose_python(environment: Environment, say: Say) -> Path:
@@ -215,8 +229,9 @@ def clear(place: Place, say: Say) -> None:
 
 def remove(place: Place) -> None:
     """Removes the folder, its mark last: a removal that was cut short must still look half made."""
-    mark = read_mark(place)
-    files.write_json(place.mark, {**mark, "state": "removing", "layers": {}})
+    # Only where it says otherwise: on a full disk nothing can be written, and this is how to make room.
+    if read_mark(place).get("state") == "whole":
+        files.write_json(place.mark, {"state": "making", "layers": {}})
     for path in place.folder.iterdir():
         if path == place.mark:
             continue
@@ -224,7 +239,7 @@ def remove(place: Place) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-    place.mark.unlink()
+    place.mark.unlink(missing_ok=True)
     place.folder.rmdir()
 
 

@@ -106,7 +106,7 @@ def test_without_a_network_it_asks_once_and_then_not_for_a_day(
     assert len(pip.asked) == 1
     assert again[0] == (
         "8-bit optimizers: off. The package index cannot be reached. Check the network (and the proxy or "
-        "mirror, if pip is set up with one) and start again: what was fetched is kept. "
+        "mirror, if pip is set up with one) and start again. "
         "It is tried again a day after the last try."
     )
 

@@ -166,6 +166,24 @@ def test_a_failing_install_is_not_taken_for_whole(
     assert workshop.ready() == ["create", "packages", "tests"]
 
 
+def test_a_disk_that_filled_up_gets_its_space_back(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(place: venvs.Place, layer: venvs.Layer, lock: object) -> None:
+        workshop.install(place, layer, lock)
+        monkeypatch.setattr(venvs.files, "write_json", no_space)
+        raise pip.failure("[Errno 28] No space left on device", 1, where="log")
+
+    def no_space(path: Path, value: object) -> None:
+        raise pip.failure("[Errno 28] No space left on device", 1, where=str(path))
+
+    monkeypatch.setattr(venvs, "install_layer", fail)
+    with pytest.raises(UserError) as caught:
+        workshop.ready()
+    assert caught.value.code == "disk-full"
+    assert not workshop.place.folder.exists()
+
+
 def test_a_python_that_cannot_make_environments(tmp_path: Path) -> None:
     place = venvs.Place(ENVIRONMENT, tmp_path)
     fake = [sys.executable, "-c", "print('ensurepip is not available'); raise SystemExit(1)"]
