@@ -245,6 +245,22 @@ def test_an_edited_picture_is_encoded_anew_and_a_replaced_one_left_out(tmp_path:
     assert report.reused == len(wanted([items[1]]))
 
 
+def test_a_replaced_mask_and_copies_of_a_lost_picture_are_left_out(tmp_path: Path) -> None:
+    item, other = pictures(tmp_path, 2)
+    mask = save_plain(tmp_path / "mask.png", (128, 128, 128), (80, 64))
+    masked = replace(item, mask_kind="file", mask_path=str(mask), mask_content="0" * 32)
+    report = LatentCache(MemoryStore(), "vae").fill(wanted([masked]), encode)
+    assert {finding.code for finding in report.failed.values()} == {"picture-changed"}
+    Path(other.path).unlink()
+    # A copy has the same crops only where none is drawn; the keys are what counts.
+    copy = replace(other, id=f"{other.id}-2")
+    centre = [
+        Wanted(one, possible_cuts(one, (64, 64), CutSettings(), 0)[0], Treatment()) for one in (other, copy)
+    ]
+    report = LatentCache(MemoryStore(), "vae").fill(centre, encode)
+    assert set(report.failed) == {other.id, copy.id} and report.encoded == 0
+
+
 def test_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:
     items = pictures(tmp_path, 3)
     Path(items[1].path).unlink()

@@ -14,12 +14,13 @@ from PIL import Image
 
 from lib_dreambooth.base.errors import Cancelled, FileError, UserError
 from lib_dreambooth.data.item import Item
+from lib_dreambooth.data.scanning import facts as facts_module
 from lib_dreambooth.data.scanning import items as items_module
 from lib_dreambooth.data.scanning import scan as scan_module
 from lib_dreambooth.data.scanning.index import load_index, save_index
 from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.settings.schema import Captions, ClassPictures, Concept, Pictures, Run
-from tests.data.drawn_files import save, save_gradient, save_plain
+from tests.data.drawn_files import png_bytes, save, save_gradient, save_plain
 
 
 def made_run(*concepts: Concept, **sections: Any) -> Run:
@@ -184,6 +185,26 @@ def test_bad_pictures_are_reported_by_file_and_left_out(tmp_path: Path) -> None:
     assert set(bad) == {"cut.jpg", "text.png", "empty.webp"}
     assert all(f.todo and f.effect for f in bad.values())
     assert "picture-mislabelled" in codes(result)
+
+
+def test_bombs_are_left_out_and_huge_photos_read_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_bytes(60_000, 60_000, 8, 2, bytes(1000)))
+    save_plain(tmp_path / "good.png", (1, 0, 0), (20, 20))
+    result = scan(made_run(of(tmp_path)))
+    assert names(result.items) == ["good.png"]
+    assert "60000x60000" in result.findings[0].what
+    (tmp_path / "bomb.png").unlink()
+    save_plain(tmp_path / "huge.jpg", (1, 0, 0), (60, 60))
+    save_plain(tmp_path / "huge.png", (1, 0, 0), (60, 60))
+    for module in (facts_module, scan_module):
+        monkeypatch.setattr(module, "MAX_PIXELS", 1000)
+    result = scan(made_run(of(tmp_path)))
+    assert names(result.items) == ["good.png", "huge.jpg"]
+    assert [(f.code, Path(f.paths[0]).name) for f in result.findings] == [
+        ("picture-unreadable", "huge.png"), ("picture-read-reduced", "huge.jpg"),
+    ]  # fmt: skip
 
 
 def test_nothing_of_the_users_is_changed(tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ def test_neighbouring_normals_are_independent() -> None:
 
 
 def test_streams_of_neighbouring_names_are_independent() -> None:
-    first = np.array([Draw(1, "noise", k).normal((1,))[0] for k in range(10_000)])
-    assert abs(np.mean(first[:-1] * first[1:])) < 0.04
+    first = np.array([Draw(1, "noise", k).normal((1,))[0] for k in range(3000)])
+    assert abs(np.mean(first[:-1] * first[1:])) < 0.07
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (3,), (4, 8, 8), (8193,)])

@@ -79,6 +79,7 @@ class LatentCache:
         check_cancelled: Callable[[], None] = lambda: None,
     ) -> Filled:
         """Encodes what is missing. Stopped at any point, what was encoded is kept and has the same bytes."""
+        wanted = list(wanted)
         groups = self.groups(wanted)
         missing = [group for group in groups if not self._is_whole(group)]
         total = sum(map(len, groups))
@@ -91,12 +92,13 @@ class LatentCache:
             for chunk, rendered in zip(chunks, ahead(self._render, chunks, workers), strict=True):
                 for group in chunk:
                     check_cancelled()
-                    failed = {
-                        want.item.id: rendered.failed[want.item.id]
-                        for _, want in group
-                        if want.item.id in rendered.failed
+                    failed = {want.item.content for _, want in group} & rendered.failed.keys()
+                    report.failed |= {
+                        # Copies of one picture share its entry, so they fail together.
+                        want.item.id: rendered.failed[want.item.content]
+                        for want in (wanted if failed else ())
+                        if want.item.content in failed
                     }
-                    report.failed |= failed
                     if not failed:
                         waiting |= self._encode(group, rendered.pictures, encode)
                         report.encoded += len(group)
@@ -146,13 +148,13 @@ class LatentCache:
             pairs = list(alike)
             item = pairs[0][1].item
             try:
-                if hash_path(path) != item.content:
-                    found.failed[item.id] = changed(path)
+                if is_replaced(item):
+                    found.failed[item.content] = changed(path)
                     continue
                 cuts = [want.cut for _, want in pairs]
                 rendered = render(item, cuts, treatment, self.latent_scale)
             except FileError as error:
-                found.failed[item.id] = unreadable(path, error)
+                found.failed[item.content] = unreadable(path, error)
                 continue
             found.pictures.update(zip((key for key, _ in pairs), rendered, strict=True))
         return found
@@ -183,10 +185,17 @@ def num_bytes_of(wanted: Iterable[Wanted], channels: int = 4, latent_scale: int 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Rendered cuts by key, and findings by item id."""
+    """Rendered cuts by key, and findings by content."""
 
     pictures: dict[str, Rendered]
     failed: dict[str, Finding]
+
+
+def is_replaced(item: Item) -> bool:
+    """True where a picture or its mask is not what was scanned."""
+    if hash_path(item.path) != item.content:
+        return True
+    return bool(item.mask_path) and hash_path(item.mask_path) != item.mask_content
 
 
 def what_to_decode(group: Group) -> str:
