@@ -12,6 +12,7 @@ from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.formats.adapter_parts import adapter_kinds, has_bundled_embedding, split_key
 from lib_dreambooth.formats.container import TensorFile
 from lib_dreambooth.formats.entries import DTYPE_NAMES
+from lib_dreambooth.formats.folder import STATE_MARK
 from lib_dreambooth.formats.foreign import foreign_family
 from lib_dreambooth.formats.keymap import (
     OPEN_CLIP,
@@ -62,8 +63,10 @@ def detect(
     """What the tensors are. Raises FileError, with `where`, for everything that is none of ours."""
     metadata = metadata or {}
     common: dict[str, Any] = {"num_tensors": len(shapes), "dtypes": _count(dtypes)}
+    if STATE_MARK in metadata:
+        return FileKind("state", **common)
     if not shapes:
-        raise _unknown(shapes, where, "it holds no tensors")
+        raise _unknown(shapes, where, "holds no tensors")
     kinds = adapter_kinds(shapes)
     if kinds or has_bundled_embedding(shapes):
         return _adapter(shapes, metadata, kinds, where, common)

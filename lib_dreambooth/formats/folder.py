@@ -16,6 +16,9 @@ PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 EXTRAS_NAME = "extras.safetensors"
 EXTRAS_PREFIX = "extras/"
 
+STATE_FILES = ("tensors.safetensors", "state.json")
+STATE_MARK = "training-state"
+
 # Names of a part's weights, best first. `.fp16` and `.non_ema` variants are taken when nothing else is there.
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 SUFFIXES = (".safetensors", ".bin")
@@ -28,8 +31,15 @@ def is_folder_of_parts(folder: Path) -> bool:
     return (folder / "model_index.json").is_file() or any((folder / part).is_dir() for part in PARTS)
 
 
+def is_state(folder: Path) -> bool:
+    """Whether it is a saved state of a training."""
+    return all((folder / name).is_file() for name in STATE_FILES)
+
+
 def weight_files(folder: Path) -> list[tuple[str, Path]]:
     """Each file of weights with the prefix of its keys; a folder of one part has no prefix."""
+    if is_state(folder):
+        return [("", folder / STATE_FILES[0])]
     if not is_folder_of_parts(folder):
         files = [("", path) for path in _files_of(folder)]
         if not files:
@@ -54,6 +64,8 @@ def weight_files(folder: Path) -> list[tuple[str, Path]]:
 
 def folder_metadata(folder: Path) -> dict[str, str]:
     """What the folder's JSON files say that no tensor does."""
+    if is_state(folder):
+        return {STATE_MARK: folder.name}
     found: dict[str, str] = {}
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     for name in ("prediction_type", "rescale_betas_zero_snr"):
