@@ -24,6 +24,9 @@ def main():
             "training is off: it needs Python 3.10 or newer, this WebUI runs on %d.%d." % sys.version_info[:2]
         )
         return
+    if hasattr(sys.stdout, "reconfigure"):
+        # A pipe on Windows takes the system's own letters alone; a path may have others.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if ROOT not in sys.path:
         sys.path.insert(0, ROOT)
     try:

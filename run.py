@@ -23,6 +23,9 @@ def main(arguments):
         say("This is Python %d.%d; sd-webui-dreambooth needs Python 3.10 to 3.13." % sys.version_info[:2])
         say("Get one from python.org, or with pyenv, uv or conda, and start with it: python3.11 run.py")
         return 2
+    if hasattr(sys.stdout, "reconfigure"):
+        # A pipe on Windows takes the system's own letters alone; a path may have others.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if ROOT not in sys.path:
         sys.path.insert(0, ROOT)
     from lib_dreambooth.environments import commands

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,36 @@ def test_an_old_python_gets_a_sentence(python: Path) -> None:
         assert (done.returncode, done.stderr) == (code, "")
         assert words in done.stdout
         assert "3.10" in done.stdout
+
+
+def test_it_starts_from_any_folder_with_nothing_but_the_standard_library(tmp_path: Path) -> None:
+    checkout = tmp_path / "絵 画"
+    for part in ("run.py", "install.py", "lib_dreambooth/__init__.py"):
+        (checkout / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / part, checkout / part)
+    for package in ("base", "environments"):
+        shutil.copytree(ROOT / "lib_dreambooth" / package, checkout / "lib_dreambooth" / package)
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "mine").write_text("", encoding="utf-8")
+
+    # -S: no site-packages. ASCII: the narrowest pipe there is.
+    def start(script: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-S", str(checkout / script)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = start("run.py")
+    assert (code, err) == (2, "")
+    assert "this folder was not made by run.py" in out
+    code, out, err = start("install.py")
+    assert (code, err) == (0, "")
+    assert out.startswith("Dreambooth: training: off. This Python has no torch")
 
 
 @pytest.fixture
