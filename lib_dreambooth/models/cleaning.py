@@ -20,12 +20,9 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _C1_CONTROL = re.compile("[\x80-\x9f]")
 _QUOTES = {ord(quote): "'" for quote in "ʼ‘’‚‛"} | {ord(quote): '"' for quote in "“”„‟"}
 _LIGATURES = {
-    ord(sign): letters
-    for sign, letters in zip(
-        "Ĳ ĳ ŉ Ǳ ǲ ǳ Ǆ ǅ ǆ Ǉ ǈ ǉ Ǌ ǋ ǌ ﬀ ﬁ ﬂ ﬃ ﬄ ﬅ ﬆ".split(),
-        "IJ ij ʼn DZ Dz dz DŽ Dž dž LJ Lj lj NJ Nj nj ff fi fl ffi ffl ſt st".split(),
-        strict=True,
-    )
+    # The first word of a decomposition says its kind.
+    ord(sign): "".join(chr(int(code, 16)) for code in unicodedata.decomposition(sign).split()[1:])
+    for sign in "ĲĳŉǱǲǳǄǅǆǇǈǉǊǋǌﬀﬁﬂﬃﬄﬅﬆ"
 }
 _FULL_WIDTH = {0x3000: " "} | {
     code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFF01, 0xFFF0)

@@ -14,13 +14,15 @@ from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.models.encode import NO_EMBEDDINGS, Embeddings, TextStates, encode_prompts
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.sampling.decoding import decode_picture
-from lib_dreambooth.sampling.guidance import Condition, Guided, stop_before
+from lib_dreambooth.sampling.guidance import Condition, Guided
+from lib_dreambooth.sampling.loras import LoraUse, loras_at_work
 from lib_dreambooth.sampling.noise import PictureNoise
 from lib_dreambooth.sampling.picture_settings import SAMPLERS, PictureSettings
 from lib_dreambooth.sampling.sigmas import SigmaTable
 from lib_dreambooth.sampling.solvers import dpmpp_2m, euler, euler_ancestral
 from lib_dreambooth.sampling.timestep_solvers import ddim, ddim_timesteps, unipc
 from lib_dreambooth.sampling.upsampling import cutting_upsamplers
+from lib_dreambooth.sampling.watch import Progress, Watch, ignore, never
 
 # The states of each text, by the text and whether it is a negative one.
 Texts = dict[tuple[str, bool], TextStates]
@@ -39,23 +41,6 @@ class Request:
     seed: int | None = None  # None: the settings' seed plus the request's number
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a drawing is: network calls done, of all, and the first picture of the batch under way."""
-
-    step: int
-    num_steps: int
-    picture: int
-
-
-def never() -> bool:
-    return False
-
-
-def ignore(progress: Progress) -> None:
-    """Progress that nobody watches."""
-
-
 class Generator:
     """Draws pictures from one model. Leaves its modules where they are, and torch's generators alone."""
 
@@ -69,38 +54,35 @@ class Generator:
         requests: Sequence[Request],
         settings: PictureSettings,
         *,
+        loras: Sequence[LoraUse] = (),
         should_stop: Callable[[], bool] = never,
         on_progress: Callable[[Progress], None] = ignore,
     ) -> Iterator[Image.Image]:
         """The pictures in order, each batch as soon as it is done. A stop raises Cancelled within a step."""
         settings.check()
-        numbered = [
-            request if request.seed is not None else replace(request, seed=settings.seed + number)
-            for number, request in enumerate(requests)
-        ]
-        texts = self._texts(numbered, settings)
-        num_steps = num_calls(settings, self.model.schedule.num_timesteps)
-        for start, batch in batches(numbered, texts, settings.batch_size):
-            done = 0
+        numbered = numbered_requests(requests, settings)
+        with loras_at_work(self.model, loras, self.embeddings) as embeddings:
+            texts = self._texts(numbered, settings, embeddings)
+            for start, batch in batches(numbered, texts, settings.batch_size):
+                watch = Watch(should_stop, on_progress, self._num_calls(settings), start)
+                for latent in self._latents(batch, texts, settings, watch):
+                    watch.check()
+                    yield decode_picture(self.model, latent)
+                watch.report()
 
-            def on_call(start: int = start) -> None:
-                nonlocal done
-                on_progress(Progress(done, num_steps, start))
-                done += 1
+    def _num_calls(self, settings: PictureSettings) -> int:
+        """How often the network runs for one batch."""
+        if settings.sampler == "ddim":
+            return len(ddim_timesteps(settings.steps, self.model.schedule.num_timesteps)) - 1
+        return settings.steps
 
-            latents = self._latents(batch, texts, settings, stop_before(should_stop, on_call))
-            for latent in latents:
-                stop_before(should_stop, lambda: None)()
-                yield decode_picture(self.model, latent)
-            on_progress(Progress(num_steps, num_steps, start))
-
-    def _texts(self, requests: Sequence[Request], settings: PictureSettings) -> Texts:
+    def _texts(self, requests: Sequence[Request], settings: PictureSettings, embeddings: Embeddings) -> Texts:
         """Each text is encoded alone, so that no picture depends on its neighbours."""
         wanted = [(request.prompt, False) for request in requests]
         wanted += [(request.negative, True) for request in requests]
         found = {}
         for text, is_negative in dict.fromkeys(wanted):
-            states = encode_prompts(self.model.encoders, [text], settings.text_style, self.embeddings)
+            states = encode_prompts(self.model.encoders, [text], settings.text_style, embeddings)
             # SDXL was trained with zeros for no text; the WebUI gives them to empty negative prompts only.
             is_nothing = is_negative and text == "" and self.model.family.has_size_ids
             found[text, is_negative] = states.zeroed() if is_nothing else states
@@ -111,7 +93,7 @@ class Generator:
         batch: Sequence[Request],
         texts: Texts,
         settings: PictureSettings,
-        before_call: Callable[[], None],
+        watch: Watch,
     ) -> Tensor:
         """The finished latents [B, C, H, W] of one batch."""
         device = self.model.device_of(UNET)
@@ -128,7 +110,7 @@ class Generator:
             prediction=self.model.prediction,
             alphas_bar=alphas_bar,
             more_channels=self._more_channels(settings),
-            before_call=before_call,
+            before_call=watch.step,
         )
         with self._upsampling(shape):
             return solve(guided, noise, alphas_bar, settings)
@@ -184,11 +166,12 @@ def solve(guided: Guided, noise: PictureNoise, alphas_bar: Tensor, settings: Pic
     return dpmpp_2m(denoise, x, levels)
 
 
-def num_calls(settings: PictureSettings, num_timesteps: int) -> int:
-    """How often the network runs for one batch."""
-    if settings.sampler == "ddim":
-        return len(ddim_timesteps(settings.steps, num_timesteps)) - 1
-    return settings.steps
+def numbered_requests(requests: Sequence[Request], settings: PictureSettings) -> list[Request]:
+    """The requests with a seed each."""
+    return [
+        request if request.seed is not None else replace(request, seed=settings.seed + number)
+        for number, request in enumerate(requests)
+    ]
 
 
 def batches(requests: Sequence[Request], texts: Texts, size: int) -> Iterator[tuple[int, list[Request]]]:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib_dreambooth.base.errors import Cancelled
 from lib_dreambooth.diffusion.conversions import noise_from_velocity
 from lib_dreambooth.sampling.sigmas import SigmaTable
 
@@ -94,14 +93,3 @@ class Guided:
         said = self.unet(latents.to(weight.dtype), timesteps, condition.states, **keywords).sample
         # The steps between the calls are made in float32.
         return said.float()
-
-
-def stop_before(should_stop: Callable[[], bool], on_call: Callable[[], None]) -> Callable[[], None]:
-    """What to do before each call of the network: raise Cancelled where a stop was asked for."""
-
-    def before() -> None:
-        if should_stop():
-            raise Cancelled
-        on_call()
-
-    return before

@@ -14,7 +14,7 @@ HEAD_WIDTH = 64
 
 @dataclass
 class States:
-    """The input of each layer and the output of the last, what follows the last norm, and the projected state."""
+    """What goes into each layer and out of the last, what the last norm makes of it, and its projection."""
 
     layers: list[Tensor]
     last: Tensor

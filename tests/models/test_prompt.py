@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +63,7 @@ def test_any_text_parses_and_neighbours_differ(text: str) -> None:
     pieces = parse_prompt(text)
     assert pieces
     weights = [piece.weight for piece in pieces]
-    assert all(left != right for left, right in zip(weights, weights[1:], strict=False))
+    assert all(left != right for left, right in pairwise(weights))
 
 
 @given(st.text(st.characters(exclude_characters="()[]\\", exclude_categories=("Cs",)), max_size=20))

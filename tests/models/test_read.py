@@ -1,4 +1,4 @@
-"""From a file to modules: the same outputs as diffusers' own converters and as an independent text encoder."""
+"""From a file to modules: the outputs of diffusers' own converters and of an independent text encoder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ UNET_CONFIGS: dict[str, dict[str, Any]] = {
     },
     "sdxl": {
         "block_out_channels": (32, 64, 128), "layers_per_block": 2, "cross_attention_dim": 128,
-        "attention_head_dim": (1, 1, 2), "use_linear_projection": True, "transformer_layers_per_block": (1, 1, 2),
+        "attention_head_dim": (1, 1, 2), "use_linear_projection": True,
+        "transformer_layers_per_block": (1, 1, 2),
         "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 2,
         "up_block_types": ["CrossAttnUpBlock2D"] * 2 + ["UpBlock2D"],
         "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
@@ -200,7 +201,7 @@ def test_a_missing_part_is_named(tmp_path: Path, start: str, named: str) -> None
 
 
 def test_another_family_is_refused(files: dict[str, Path]) -> None:
-    with pytest.raises(FileError, match="SDXL.*Stable Diffusion 1 was asked for"):
+    with pytest.raises(FileError, match=r"SDXL.*Stable Diffusion 1 was asked for"):
         read_model(files["sdxl"], expect_family="sd1")
 
 
@@ -208,7 +209,7 @@ def test_a_lora_is_refused(tmp_path: Path) -> None:
     name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
     lora = {f"{name}.lora_down.weight": torch.ones(4, 768), f"{name}.lora_up.weight": torch.ones(8, 4)}
     write_safetensors(tmp_path / "lora.safetensors", lora)
-    with pytest.raises(FileError, match="is a LoRA.*a checkpoint is needed"):
+    with pytest.raises(FileError, match=r"is a LoRA.*a checkpoint is needed"):
         read_model(tmp_path / "lora.safetensors")
 
 

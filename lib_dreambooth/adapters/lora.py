@@ -1,0 +1,124 @@
+"""Plain LoRA and LoCon: out of a file beside a model, or new ones to train."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lib_dreambooth.adapters.attached import Attached
+from lib_dreambooth.adapters.low_rank import LowRank, fresh, from_file
+from lib_dreambooth.adapters.targets import module_at
+from lib_dreambooth.base.errors import FileError
+from lib_dreambooth.diffusion.draws import Draw
+from lib_dreambooth.formats.adapter_names import AdapterNames, Target
+from lib_dreambooth.formats.keymap import UNET
+from lib_dreambooth.formats.kinds import FAMILIES, FileKind
+from lib_dreambooth.formats.lora import AdapterFile, AdapterModule
+
+log = logging.getLogger(__name__)
+
+PLAIN = {"lora", "locon"}
+NUM_SHOWN = 3
+
+
+def attach_file(
+    adapter: AdapterFile,
+    roots: Mapping[str, nn.Module],
+    names: AdapterNames,
+    family: str,
+    *,
+    unet_strength: float = 1.0,
+    text_strength: float = 1.0,
+) -> Attached:
+    """Puts a file's weights beside the modules of `roots`, by part, in their precision.
+
+    Strengths are those of `<lora:name:text:unet>`. Modules of parts that `roots` lack are left out.
+    Raises FileError for other kinds and families, and for shapes that do not fit.
+    """
+    require_plain(adapter.kind, adapter.path, family)
+    placed, unknown = adapter.placed(names)
+    if not placed:
+        raise _does_not_fit(adapter.path, f"none of its {len(unknown)} modules is in this model", family)
+    if unknown:
+        log.warning(
+            "%s: %d modules are not in this model and do nothing, such as %s.",
+            adapter.path.name,
+            len(unknown),
+            ", ".join(unknown[:NUM_SHOWN]),
+        )
+    present = {target: module for target, module in placed.items() if target.part in roots}
+    adapters = {
+        target: _fitted(adapter.path, target, module, names, family) for target, module in present.items()
+    }
+    for target, low_rank in adapters.items():
+        weight = weight_at(roots, target)
+        place(low_rank, weight.device, weight.dtype)
+        low_rank.requires_grad_(False)
+    strengths = {part: unet_strength if part == UNET else text_strength for part in roots}
+    return Attached(roots, names, adapters, strengths)
+
+
+def attach_new(
+    targets: Iterable[tuple[Target, int, float]],
+    roots: Mapping[str, nn.Module],
+    names: AdapterNames,
+    seed: int,
+) -> Attached:
+    """New trainable weights in float32 for (module, rank, alpha); the same for the same seed and module."""
+    adapters = {}
+    for target, rank, alpha in targets:
+        draw = Draw(seed, "adapter", names.written[target])
+        adapters[target] = fresh(names.shapes[target], rank, alpha, draw)
+        place(adapters[target], weight_at(roots, target).device)
+    return Attached(roots, names, adapters)
+
+
+def require_plain(kind: FileKind, path: Path, family: str) -> None:
+    """Raises FileError for files of another family, and for kinds that are no plain LoRA."""
+    if kind.family and kind.family != family:
+        raise FileError(
+            f"is a LoRA for {FAMILIES[kind.family]}, and the model is of {FAMILIES[family]}.",
+            where=str(path),
+            todo="Choose a LoRA that was trained on this family.",
+            code="wrong-family",
+        )
+    others = [name for name in kind.adapter_kinds if name not in PLAIN]
+    if others:
+        raise FileError(
+            f"is {kind.title()}, which cannot be applied here yet.",
+            where=str(path),
+            todo="Choose a plain LoRA.",
+            code="unsupported-adapter",
+        )
+
+
+def weight_at(roots: Mapping[str, nn.Module], target: Target) -> nn.Parameter:
+    """The weight that an adapter stands beside."""
+    return next(module_at(roots[target.part], target.path).parameters())
+
+
+def place(low_rank: LowRank, device: torch.device, dtype: torch.dtype | None = None) -> None:
+    """`Module.to`, which does nothing while a WebUI loads a model."""
+    for parameter in low_rank.parameters():
+        parameter.data = parameter.data.to(device, dtype)
+
+
+def _fitted(path: Path, target: Target, module: AdapterModule, names: AdapterNames, family: str) -> LowRank:
+    low_rank = from_file(module, names.shapes[target])
+    if low_rank is None:
+        shape = "x".join(map(str, names.shapes[target]))
+        raise _does_not_fit(path, f"`{names.written[target]}` does not fit a weight of {shape}", family)
+    return low_rank
+
+
+def _does_not_fit(path: Path, why: str, family: str) -> FileError:
+    return FileError(
+        f"does not fit this model: {why}.",
+        where=str(path),
+        todo=f"Choose a LoRA that was trained on {FAMILIES[family]}.",
+        code="wrong-family",
+    )
