@@ -10,6 +10,7 @@ import torch
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.formats.adapter_parts import adapter_kinds, has_bundled_embedding, split_key
+from lib_dreambooth.formats.clip_keys import ClipLayout
 from lib_dreambooth.formats.container import TensorFile
 from lib_dreambooth.formats.entries import DTYPE_NAMES
 from lib_dreambooth.formats.folder import STATE_MARK
@@ -135,8 +136,12 @@ def _part(place: Place, shapes: Shapes) -> Part:
         return Part(place, 0, None)
     links = links_at(place, layout, shapes)
     missing = tuple(link.key for link in links if link.key not in shapes)
+    if place.part == TEXT_2 and isinstance(layout, ClipLayout) and not layout.projection_width:
+        # Its pooled state is of no use without.
+        missing += (f"{place.prefix}text_projection",)
     misshapen = tuple(link.key for link in links if link.key in shapes and not link.fits(shapes[link.key]))
-    return Part(place, len(links) - len(missing), layout, missing, misshapen)
+    num_keys = sum(link.key in shapes for link in links)
+    return Part(place, num_keys, layout, missing, misshapen)
 
 
 def _role(parts: Mapping[str, Part]) -> str:

@@ -23,7 +23,7 @@ from lib_dreambooth.formats.refusals import damaged
 from lib_dreambooth.formats.safetensors_write import serialize, write_safetensors
 
 # Which part has the rank as its first size.
-RANKED = ("lora_down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b", "a1")
+RANKED = ("lora_down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b")
 # Parts that are nothing without the other.
 PAIRS = (
     ("lora_up", "lora_down"),
@@ -51,6 +51,9 @@ class AdapterModule:
     @property
     def rank(self) -> int | None:
         """None where both matrices are whole."""
+        if "a1" in self.parts:
+            # GLoRA has been written both ways round.
+            return min(self.parts["a1"].shape)
         return next((self.parts[part].shape[0] for part in RANKED if part in self.parts), None)
 
     @property

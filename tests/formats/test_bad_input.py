@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -433,3 +434,20 @@ def test_any_change_in_a_checkpoint_s_header(
     except UserError as error:
         assert error.where == str(path)
         assert error.todo
+
+
+def test_patched_loaders_of_hosts_are_never_called(
+    tmp_path: Path, sd1_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A1111's `torch.load` answers None, Forge's and its `load_file` rename the file when anything fails."""
+
+    def called(*_: Any, **__: Any) -> None:
+        raise AssertionError("a host's loader was called")
+
+    with open_tensors(sd1_file) as file:
+        torch.save({"state_dict": file.read_all()}, tmp_path / "x.ckpt")
+    monkeypatch.setattr(torch, "load", called)
+    monkeypatch.setattr(safetensors.torch, "load_file", called)
+    monkeypatch.setattr(safetensors, "safe_open", called)
+    for path in (sd1_file, tmp_path / "x.ckpt"):
+        assert set(read_checkpoint(path).parts) == {"unet", "vae", "text_encoder"}

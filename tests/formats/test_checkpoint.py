@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
+from transformers import CLIPTextModel
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.formats.checkpoint import Checkpoint, identify, kind_of, read_checkpoint, read_vae
@@ -19,6 +22,7 @@ from lib_dreambooth.formats.host_yaml import host_yaml, yaml_path
 from lib_dreambooth.formats.links import own_links
 from lib_dreambooth.formats.part_sources import part_sources
 from lib_dreambooth.formats.safetensors_write import write_safetensors
+from lib_dreambooth.formats.unet_keys import unet_links
 from lib_dreambooth.formats.vae_keys import vae_links
 
 FAMILIES = ("sd1", "sd2", "sdxl", "sdxl-refiner")
@@ -311,3 +315,54 @@ def test_stray_keys_and_mixed_precision_do_no_harm(tmp_path: Path, made: SimpleN
     assert set(checkpoint.kind.dtypes) == {"F16", "BF16", "F32", "I64"}
     full(checkpoint, tmp_path / "out.safetensors")
     assert (tmp_path / "out.safetensors").read_bytes() == (tmp_path / "in.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_files_of_one_part_come_back_to_the_byte(tmp_path: Path, made: SimpleNamespace, part: str) -> None:
+    links = unet_links(made.SDXL) if part == "unet" else vae_links(made.VAE)
+    for number, tensors in enumerate((made.filled("", links), made.filled("", own_links(links)))):
+        source, target = tmp_path / f"{number}.safetensors", tmp_path / f"again {number}.safetensors"
+        write_safetensors(source, {**tensors, "stray": torch.ones(1)})
+        assert written_again(source, target) == [target]
+        assert target.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_diffusers_loads_the_folder(tmp_path: Path, made: SimpleNamespace, family: str) -> None:
+    write_safetensors(tmp_path / "in.safetensors", made.FAMILIES[family]())
+    with open_tensors(tmp_path / "in.safetensors") as file:
+        kind = kind_of(file)
+        sources = part_sources(file, kind)
+        write_folder(tmp_path / "folder", sources.parts, kind, dtype=torch.float32)
+        state = {part: {n: t.load() for n, t in named.items()} for part, named in sources.parts.items()}
+    for part, loader in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL)):
+        model = loader.from_pretrained(tmp_path / "folder" / part, local_files_only=True)
+        assert_same(dict(model.state_dict()), {name: tensor.float() for name, tensor in state[part].items()})
+    text = CLIPTextModel.from_pretrained(tmp_path / "folder" / "text_encoder", local_files_only=True)
+    assert text.config.hidden_act == ("gelu" if family == "sd2" else "quick_gelu")
+    layers = {key.removeprefix("text_model."): value for key, value in text.state_dict().items()}
+    for name, tensor in state["text_encoder"].items():
+        if family != "sd2" or ".layers.1." not in name:
+            assert torch.equal(layers[name.removeprefix("text_model.")], tensor.float()), name
+    index = json.loads((tmp_path / "folder" / "model_index.json").read_text(encoding="utf-8"))
+    assert index["_class_name"] == f"StableDiffusion{'XL' if family == 'sdxl' else ''}Pipeline"
+
+
+def test_a_folder_is_never_overwritten(tmp_path: Path, sd1_file: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.txt").write_text("keep", encoding="utf-8")
+    with open_tensors(sd1_file) as file:
+        kind = kind_of(file)
+        with pytest.raises(FileError, match="not empty"):
+            write_folder(tmp_path / "folder", part_sources(file, kind).parts, kind)
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "mine.txt"]
+
+
+def test_tokenizer_files_go_into_the_folder(tmp_path: Path, sd1_file: Path) -> None:
+    with open_tensors(sd1_file) as file:
+        kind = kind_of(file)
+        more = {"tokenizer/merges.txt": b"a b\n"}
+        write_folder(tmp_path / "folder", part_sources(file, kind).parts, kind, more_files=more)
+    assert (tmp_path / "folder" / "tokenizer" / "merges.txt").read_bytes() == b"a b\n"
+    index = json.loads((tmp_path / "folder" / "model_index.json").read_text(encoding="utf-8"))
+    assert index["tokenizer"] == ["transformers", "CLIPTokenizer"]

@@ -118,6 +118,14 @@ def test_damage_is_named_by_part(made: SimpleNamespace, loss: str) -> None:
     assert key in part.damage()
 
 
+def test_sdxl_needs_its_projection(made: SimpleNamespace) -> None:
+    shapes = shapes_of(made.sdxl())
+    del shapes["conditioner.embedders.1.model.text_projection"]
+    assert detect(shapes).parts["text_encoder_2"].missing == (
+        "conditioner.embedders.1.model.text_projection",
+    )
+
+
 def test_missing_parts_are_named(made: SimpleNamespace) -> None:
     shapes = {key: shape for key, shape in shapes_of(made.sdxl()).items() if "embedders.0" not in key}
     assert detect(shapes).missing_parts == ("text_encoder",)
