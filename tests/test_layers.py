@@ -82,7 +82,9 @@ def imports_of(path: Path) -> list[tuple[int, str]]:
 
 def may_import(here: str, other: str, name: str) -> bool:
     if other == "assets":
-        return name == "lib_dreambooth.assets"
+        # The drawn world is data in the form of code; whole jobs may show something on it.
+        is_shapes = name.startswith("lib_dreambooth.assets.shapes")
+        return name == "lib_dreambooth.assets" or (is_shapes and ROWS[here] >= ROWS["jobs"])
     return other in ("__init__", here) or ROWS[other] < ROWS[here] or (here == "runs" and ROWS[other] == 1)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.cli.output import Out
 
 MINI_NAME = "mini"
+WEIGHT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 SAMPLERS = ("euler", "euler a", "ddim", "dpm++ 2m karras", "unipc")
 
 
@@ -39,11 +41,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Out) -> int:
     from lib_dreambooth.assets import MINI_CHECKPOINT
     from lib_dreambooth.sampling.drawing import DrawJob, draw_to_folder
+    from lib_dreambooth.sampling.loras import LoraUse
 
     size = parse_size(args.size) if args.size else None
     job = DrawJob(
         base=MINI_CHECKPOINT if args.base == MINI_NAME else Path(args.base),
-        loras=tuple(parse_lora(text) for text in args.lora),
+        loras=tuple(LoraUse(*parse_lora(text)) for text in args.lora),
         prompts=tuple(args.prompt) * max(1, args.count),
         negative=args.negative,
         vae=args.vae,
@@ -79,8 +82,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def parse_lora(text: str) -> tuple[Path, float]:
     """`FILE:WEIGHT`, or `FILE` for a weight of 1; a drive letter's colon is no weight."""
-    path, colon, weight = text.rpartition(":")
-    try:
-        return (Path(path), float(weight)) if colon and path else (Path(text), 1.0)
-    except ValueError:
-        return Path(text), 1.0
+    path, _, weight = text.rpartition(":")
+    if path and WEIGHT.fullmatch(weight):
+        return Path(path), float(weight)
+    return Path(text), 1.0

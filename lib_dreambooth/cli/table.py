@@ -20,6 +20,7 @@ class Row:
 
 
 ROWS: tuple[Row, ...] = (
+    Row("demo", "lib_dreambooth.cli.demo", "does the whole job on the small model that comes along"),
     Row("sample", "lib_dreambooth.cli.sample", "draws pictures with a checkpoint and LoRA files"),
     Row("inspect", "lib_dreambooth.cli.inspect", "says what a file is, and what is wrong with it"),
     Row("convert", "lib_dreambooth.cli.convert", "writes a model in another form or precision"),
@@ -37,4 +38,12 @@ ROWS: tuple[Row, ...] = (
         "lists, shows, checks, compares and writes settings and presets",
         takes_settings=True,
     ),
+    Row(
+        "dataset",
+        "lib_dreambooth.cli.dataset",
+        "says what a folder of pictures holds, what is wrong, and what each picture is trained on",
+        takes_settings=True,
+    ),
+    Row("captions", "lib_dreambooth.cli.captions", "finds and edits over a folder's captions, with undo"),
+    Row("tag", "lib_dreambooth.cli.tag", "writes captions with a tagger that you have"),
 )

@@ -1,0 +1,1 @@
+"""Whole jobs from settings to files, one after the other."""

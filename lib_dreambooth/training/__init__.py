@@ -1,0 +1,1 @@
+"""The loop: what is trained on which batches towards which target."""

@@ -1,0 +1,28 @@
+"""Pictures to latents and captions to states, with the modules of a loaded model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from lib_dreambooth.formats.keymap import VAE
+from lib_dreambooth.models.encode import TextStates, TextStyle, encode_prompts
+from lib_dreambooth.models.loaded import LoadedModel
+
+
+def latent_encoder(model: LoadedModel) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Pixels of -1 to 1 to mean and deviation of the scaled latents, float32 on the CPU."""
+
+    @torch.no_grad()
+    def encode(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        found = model.vae.encode(pixels.to(model.device_of(VAE), model.dtype_of(VAE))).latent_dist
+        return tuple((values.float() * model.latent_scale).cpu() for values in (found.mean, found.std))  # type: ignore[return-value]
+
+    return encode
+
+
+def caption_states(model: LoadedModel, captions: Sequence[str], style: TextStyle) -> TextStates:
+    """The states of a batch's captions; gradients flow where the encoders are trained."""
+    return encode_prompts(model.encoders, captions, style)
