@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 from lib_dreambooth.base.errors import SettingsError, UserError
@@ -84,6 +84,23 @@ class Out:
                 yield lambda amount: bar.update(amount) and None
         else:
             yield PlainProgress(self.note, total, label).advance
+
+    @contextmanager
+    def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """Progress of work that tells how much is done, and of how much, as it goes."""
+        with ExitStack() as stack:
+            advances: list[Advance] = []
+            before = 0
+
+            def tell(done: int, total: int) -> None:
+                nonlocal before
+                if not advances:
+                    advances.append(stack.enter_context(self.progress(total, label)))
+                if done > before:
+                    advances[0](done - before)
+                    before = done
+
+            yield tell
 
 
 class PlainProgress:

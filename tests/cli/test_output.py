@@ -73,3 +73,13 @@ def test_progress_is_silent_for_programs() -> None:
     with out.progress(3, "reading") as advance:
         advance(3)
     assert out.stderr.getvalue() == out.stdout.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_counting_turns_totals_into_progress() -> None:
+    out = Out(io.StringIO(), io.StringIO())
+    with out.counting("Looking") as tell:
+        for done in (0, 30, 30, 100):
+            tell(done, 100)
+    assert out.stderr.getvalue() == "Looking: 30 of 100\nLooking: 100 of 100\n"  # type: ignore[attr-defined]
+    with out.counting("Nothing"):
+        pass

@@ -9,7 +9,7 @@ import pytest
 
 from lib_dreambooth.data.captions import read
 from lib_dreambooth.data.captions.compose import prepare
-from lib_dreambooth.data.captions.read import caption_lines, find_caption, read_captions
+from lib_dreambooth.data.captions.read import caption_lines, find_captions, read_captions
 from lib_dreambooth.data.captions.records import (
     NotACaption,
     caption_from_json,
@@ -37,7 +37,7 @@ def test_the_first_extension_that_exists_wins(tmp_path: Path) -> None:
         caption, findings = one(picture)
         assert caption == CaptionText("j" if extension == ".json" else text, extension[1:], str(file))  # type: ignore[arg-type]
         assert findings == []
-        assert find_caption(picture) == file
+        assert find_captions([picture]) == [file]
     assert one(picture, extensions=(".caption",))[0].text == ".caption"
 
 

@@ -87,10 +87,18 @@ def caption_lines(text: str) -> tuple[str, ...]:
     return tuple(LONG_GAP.sub(" ", line) for line in cleaned if line)
 
 
-def find_caption(picture: Path, extensions: Sequence[str] = EXTENSIONS) -> Path | None:
-    """The caption file that `picture` has, found as `read_captions` finds it."""
-    name = _caption_name(picture, _listing(picture.parent), extensions)
-    return None if name is None else picture.parent / name
+def find_captions(
+    pictures: Sequence[Path | str], extensions: Sequence[str] = EXTENSIONS
+) -> list[Path | None]:
+    """The caption file of each picture; every folder is listed once."""
+    listings: dict[Path, dict[str, str]] = {}
+    found: list[Path | None] = []
+    for picture in map(Path, pictures):
+        if picture.parent not in listings:
+            listings[picture.parent] = _listing(picture.parent)
+        name = _caption_name(picture, listings[picture.parent], extensions)
+        found.append(None if name is None else picture.parent / name)
+    return found
 
 
 def _listing(folder: Path) -> dict[str, str]:

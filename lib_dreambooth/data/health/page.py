@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
+from lib_dreambooth.base.showing import visible
 from lib_dreambooth.data.captions.preview import CaptionPreview
 from lib_dreambooth.data.health.report import SEVERITIES, Report
 from lib_dreambooth.data.item import Finding
@@ -59,15 +59,7 @@ def page(report: Report, title: str = "Dataset") -> str:
 
 def text(value: object) -> str:
     """Any text made harmless: signs of HTML, control and direction marks, broken surrogates."""
-    shown = "".join(_visible(char) for char in str(value))
-    return html.escape(shown, quote=True)
-
-
-def _visible(char: str) -> str:
-    # Cf holds the marks that turn text around; a name must not be able to look like another.
-    category = unicodedata.category(char)
-    is_hidden = category in ("Cc", "Cs", "Co", "Cn") or (category == "Cf" and char != "\u200d")
-    return f"\\u{ord(char):04x}" if is_hidden and char not in "\n\t" else char
+    return html.escape(visible(str(value)), quote=True)
 
 
 def _summary(report: Report) -> str:

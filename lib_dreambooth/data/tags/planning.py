@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.data.captions.decode import UNDECODABLE, UNSURE, Decoded, encode
-from lib_dreambooth.data.captions.read import EXTENSIONS, decode_together, find_caption
+from lib_dreambooth.data.captions.read import decode_together, find_captions
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.data.tags.journal import Change, Journal, read_or_none
 
@@ -37,12 +37,11 @@ class EditPlan:
 def caption_files(pictures: Sequence[Path | str], create: bool = False, extension: str = ".txt") -> list[str]:
     """The caption files of pictures; with `create`, also the names of those that do not exist yet."""
     found = []
-    for picture in map(Path, pictures):
-        path = find_caption(picture, EXTENSIONS)
+    for picture, path in zip(pictures, find_captions(pictures), strict=True):
         if path is not None:
             found.append(str(path))
         elif create:
-            found.append(str(picture.with_suffix(extension)))
+            found.append(str(Path(picture).with_suffix(extension)))
     return list(dict.fromkeys(found))
 
 

@@ -15,9 +15,10 @@ from PIL import Image
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.captions.decode import UNDECODABLE, UNSURE, Decoded, encode
-from lib_dreambooth.data.captions.read import EXTENSIONS, find_caption
+from lib_dreambooth.data.captions.read import find_captions
 from lib_dreambooth.data.captions.tagtext import join_tags
 from lib_dreambooth.data.item import Finding
+from lib_dreambooth.data.pictures.decoding import decode
 from lib_dreambooth.data.tags.edits import AddTags
 from lib_dreambooth.data.tags.journal import Change, Journal
 from lib_dreambooth.data.tags.planning import read_texts
@@ -69,8 +70,7 @@ def plan_tagging(
 ) -> TaggingPlan:
     """Sorts pictures by whether the policy lets their captions be written."""
     paths = {}
-    for picture in pictures:
-        found = find_caption(Path(picture), EXTENSIONS)
+    for picture, found in zip(pictures, find_captions(pictures), strict=True):
         paths[picture] = str(found or Path(picture).with_suffix(extension))
     texts, findings = read_texts(list(paths.values()))
     own = written_by_tagger(journal)
@@ -125,6 +125,16 @@ def tag_pictures(
         result.written |= {path: text for path, text in texts.items() if path not in failed}
         on_progress(min(start + tagger.batch_size, total), total)
     return result
+
+
+def open_upright(path: str) -> Image.Image:
+    """A picture as a tagger gets it: upright, in sRGB, with its transparency."""
+    picture = decode(path)
+    if picture.alpha is None:
+        return picture.rgb
+    whole = picture.rgb.copy()
+    whole.putalpha(picture.alpha)
+    return whole
 
 
 def new_text(candidate: Candidate, tags: Sequence[str], policy: Policy) -> str:
