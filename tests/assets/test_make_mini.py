@@ -1,4 +1,4 @@
-"""The script that made the miniature still runs, stops and goes on; not whether a few steps teach anything."""
+"""The script that made the miniature still runs, stops and goes on."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def test_the_checkpoint_lies_beside_a_yaml_that_names_an_absolute_folder(tmp_pat
     assert installed.checkpoint.parent == webui / "models" / "Stable-diffusion"
     assert installed.checkpoint.read_bytes() == MINI_CHECKPOINT.read_bytes()
     assert installed.config == installed.checkpoint.with_suffix(".yaml")
-    assert f"version: '{installed.text_dir.resolve().as_posix()}'" in installed.config.read_text(encoding="utf-8")
+    named = f"version: '{installed.text_dir.resolve().as_posix()}'"
+    assert named in installed.config.read_text(encoding="utf-8")
 
 
 def test_transformers_reads_the_folder(tmp_path: Path) -> None:

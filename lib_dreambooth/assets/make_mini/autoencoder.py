@@ -32,17 +32,23 @@ def new_vae() -> AutoencoderKL:
     )
 
 
+def any_colour(random: np.random.Generator) -> tuple[int, int, int]:
+    red, green, blue = random.integers(0, 256, 3)
+    return int(red), int(green), int(blue)
+
+
 def busy_picture(random: np.random.Generator, size_px: int) -> Image.Image:
     """Several shapes in any colours: more than the denoiser is taught, so that subjects can be added."""
     side = size_px * drawing.OVERSAMPLING
-    ground = tuple(int(v) for v in random.integers(0, 256, 3))
+    ground = any_colour(random)
     picture = Image.new("RGB", (side, side), ground)
     draw = ImageDraw.Draw(picture)
     for _ in range(int(random.integers(1, 5))):
-        pose = drawing.Pose(*random.uniform(0.15, 0.85, 2), random.uniform(0.08, 0.35), random.uniform(0, 90))
-        colour = tuple(int(v) for v in random.integers(0, 256, 3))
+        x, y = random.uniform(0.15, 0.85, 2)
+        pose = drawing.Pose(float(x), float(y), random.uniform(0.08, 0.35), random.uniform(0, 90))
+        colour = any_colour(random)
         drawing.paint_shape(draw, str(random.choice(drawing.SHAPES)), pose, side, colour, ground)
-    return picture.resize((size_px, size_px), Image.BOX)
+    return picture.resize((size_px, size_px), Image.Resampling.BOX)
 
 
 def random_picture(random: np.random.Generator, size_px: int, scenes: list[drawing.Scene]) -> Image.Image:

@@ -118,7 +118,7 @@ def draw_shape(
     side = size_px * OVERSAMPLING
     picture = Image.new("RGB", (side, side), ground)
     paint_shape(ImageDraw.Draw(picture), shape, pose, side, colour, ground)
-    return picture.resize((size_px, size_px), Image.BOX)
+    return picture.resize((size_px, size_px), Image.Resampling.BOX)
 
 
 def paint_shape(

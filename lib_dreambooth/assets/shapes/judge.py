@@ -77,9 +77,9 @@ def normalised(mask: np.ndarray) -> np.ndarray:
     image = Image.fromarray(mask.astype(np.uint8) * 255)
     window = image.transform(
         (GRID, GRID),
-        Image.EXTENT,
+        Image.Transform.EXTENT,
         (x - half + 0.5, y - half + 0.5, x + half + 0.5, y + half + 0.5),
-        Image.BILINEAR,
+        Image.Resampling.BILINEAR,
     )
     return np.asarray(window, dtype=np.float32) / 255
 

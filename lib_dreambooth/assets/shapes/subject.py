@@ -28,7 +28,7 @@ def draw_subject(ground: str, pose: drawing.Pose, size_px: int = drawing.SIZE_PX
     drawing.paint_shape(draw, "ring", pose, side, RING_RGB, ground_rgb)
     spot = drawing.Pose(pose.x, pose.y, pose.radius * SPOT_SHARE)
     drawing.paint_shape(draw, "circle", spot, side, SPOT_RGB, ground_rgb)
-    return picture.resize((size_px, size_px), Image.BOX)
+    return picture.resize((size_px, size_px), Image.Resampling.BOX)
 
 
 def subject_prompt(ground: str) -> str:
