@@ -148,8 +148,9 @@ def standard(*, as_json: bool = False) -> Out:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
-    # JSON is UTF-8 by definition, whatever the console's code page.
+    # JSON is UTF-8 by definition, whatever the console's code page. A broken name of a file comes out as
+    # \udcff, which is how JSON writes it; naming an encoding alone would turn errors back to strict.
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if as_json and reconfigure is not None:
-        reconfigure(encoding="utf-8")
+        reconfigure(encoding="utf-8", errors="backslashreplace")
     return Out(sys.stdout, sys.stderr, as_json=as_json)

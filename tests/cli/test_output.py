@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lib_dreambooth.cli.output import Out, painted
+from lib_dreambooth.cli.output import Out, painted, standard
 
 
 class Terminal(io.StringIO):
@@ -83,3 +83,12 @@ def test_counting_turns_totals_into_progress() -> None:
     assert out.stderr.getvalue() == "Looking: 30 of 100\nLooking: 100 of 100\n"  # type: ignore[attr-defined]
     with out.counting("Nothing"):
         pass
+
+
+def test_json_names_files_whose_names_are_no_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="cp1252"))
+    out = standard(as_json=True)
+    out.result({"path": "踊り \udcff.png"})
+    out.stdout.flush()
+    assert json.loads(raw.getvalue().decode("utf-8")) == {"path": "踊り \udcff.png"}
