@@ -10,68 +10,29 @@ import io
 import struct
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
 from lib_dreambooth.base.errors import FileError
-from lib_dreambooth.formats.entries import Entry, sane_shape
+from lib_dreambooth.formats.entries import Entry
 from lib_dreambooth.formats.pickle_machine import (
     MAX_BYTES,
-    Inert,
     Known,
     PickleBroken,
-    PickleMachine,
     PickleRefused,
 )
 from lib_dreambooth.formats.refusals import damaged
+from lib_dreambooth.formats.torch_values import Storage, Stored, machine_for
 
 ZIP_HEAD = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LOCAL_HEADER_BYTES = 30
 
-STORAGES: dict[str, torch.dtype] = {
-    "torch.FloatStorage": torch.float32,
-    "torch.HalfStorage": torch.float16,
-    "torch.BFloat16Storage": torch.bfloat16,
-    "torch.DoubleStorage": torch.float64,
-    "torch.CharStorage": torch.int8,
-    "torch.ByteStorage": torch.uint8,
-    "torch.ShortStorage": torch.int16,
-    "torch.IntStorage": torch.int32,
-    "torch.LongStorage": torch.int64,
-    "torch.BoolStorage": torch.bool,
-    "torch.UntypedStorage": torch.uint8,
-    "torch.storage.UntypedStorage": torch.uint8,
-}
 # Wrappers around the table of tensors, in the order in which they are opened.
 WRAPPERS = ("state_dict", "module", "model_state_dict", "model")
-TABLES = ("collections.OrderedDict", "builtins.dict", "__builtin__.dict", "collections.defaultdict")
 MAX_DEPTH = 6
 # An expanded tensor is larger than what lies in the file; a few small ones are real, huge ones a trap.
 MAX_EXPANDED_ELEMENTS = 2**20
-
-
-@dataclass(frozen=True)
-class Storage:
-    """A run of numbers in the file."""
-
-    key: str
-    dtype: torch.dtype
-    num_elements: int
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor as a view of a storage."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: torch.dtype
 
 
 def looks_like_torch(head: bytes) -> bool:
@@ -144,7 +105,7 @@ def _read_zip(file: BinaryIO, path: Path, file_size: int) -> tuple[Any, dict[str
         raise damaged(path, "its zip directory cannot be read") from error
     if end - start > MAX_BYTES:
         raise PickleBroken("it is longer than any model's")
-    return _machine(io.BytesIO(_slice(file, start, end))).load(), places
+    return machine_for(io.BytesIO(_slice(file, start, end))).load(), places
 
 
 def _place(file: BinaryIO, path: Path, info: zipfile.ZipInfo, file_size: int) -> tuple[int, int]:
@@ -166,17 +127,17 @@ def _slice(file: BinaryIO, start: int, end: int) -> bytes:
 
 def _read_legacy(file: BinaryIO, path: Path, file_size: int) -> tuple[Any, dict[str, tuple[int, int]]]:
     file.seek(0)
-    if _machine(file).load() != LEGACY_MAGIC:
+    if machine_for(file).load() != LEGACY_MAGIC:
         raise FileError(
             "is a pickle, but not one that PyTorch wrote.",
             where=str(path),
             todo="Choose a .safetensors or .ckpt file.",
             code="not-a-model",
         )
-    _version, _system = _machine(file).load(), _machine(file).load()
+    _version, _system = machine_for(file).load(), machine_for(file).load()
     storages: dict[str, Storage] = {}
-    tree = _machine(file, storages).load()
-    keys = _machine(file).load()
+    tree = machine_for(file, storages).load()
+    keys = machine_for(file).load()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise PickleBroken("the list of storages is missing")
     return tree, dict(_legacy_places(file, path, file_size, keys, storages))
@@ -197,50 +158,6 @@ def _legacy_places(
         if position > file_size:
             raise damaged(path, f"it should have at least {position:,} bytes and has {file_size:,}")
         yield key, (start, position)
-
-
-def _machine(file: BinaryIO, storages: dict[str, Storage] | None = None) -> PickleMachine:
-    def persistent(identity: Any) -> Storage:
-        kind, storage_type, key, _location, count = identity[:5]
-        if kind != "storage" or not isinstance(storage_type, Known) or storage_type.name not in STORAGES:
-            raise PickleBroken("a storage is of no known type")
-        if not isinstance(key, str) or type(count) is not int or count < 0:
-            raise PickleBroken("a storage has no size")
-        if len(identity) > 5 and identity[5] is not None:
-            raise PickleBroken("a storage is a view of another one, which only torch before 0.4 wrote")
-        storage = Storage(key, STORAGES[storage_type.name], count)
-        if storages is not None:
-            storages[key] = storage
-        return storage
-
-    return PickleMachine(file, _call, persistent)
-
-
-def _call(name: str, arguments: tuple[Any, ...]) -> Any:
-    """What a call of a known name stands for; only tensors and tables matter."""
-    if name.startswith("torch._utils._rebuild_parameter"):
-        return arguments[0]
-    if name.startswith("torch._utils._rebuild_tensor"):
-        return _stored(name, arguments)
-    if name in TABLES:
-        pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
-        return {pair[0]: pair[1] for pair in pairs if isinstance(pair[0], str)}
-    if name == "torch.Size":
-        return arguments[0]
-    return Inert(name)
-
-
-def _stored(name: str, arguments: tuple[Any, ...]) -> Stored:
-    storage, offset, shape, stride = arguments[:4]
-    dtype = storage.dtype
-    if name.endswith("_v3"):
-        dtype = getattr(torch, arguments[6].name.removeprefix("torch."), None)
-        if not isinstance(dtype, torch.dtype):
-            raise PickleBroken("a tensor is of no known type")
-    sizes_ok = isinstance(shape, tuple) and isinstance(stride, tuple) and len(shape) == len(stride)
-    if not sizes_ok or not sane_shape(shape) or not sane_shape(stride) or not sane_shape((offset,)):
-        raise PickleBroken("a tensor's shape makes no sense")
-    return Stored(storage, offset, shape, stride, dtype)
 
 
 def _entry(path: Path, key: str, stored: Stored, places: dict[str, tuple[int, int]]) -> Entry:
