@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.models.chunks import Row
 from lib_dreambooth.models.families import TextRule
 
@@ -49,6 +50,13 @@ class TextEncoder:
 
         `vectors` [V, D] by the names that the rows mention. Rows have to be padded for this encoder already.
         """
+        num_layers = len(self.inner.encoder.layers)
+        if layer > num_layers + 1:
+            raise UserError(
+                f"a clip skip of {layer} is not possible: the text encoder has only {num_layers} layers.",
+                where="clip_skip",
+                todo="Choose 1 or 2, as the model's author says.",
+            )
         ids = torch.tensor([row.ids for row in rows], device=self.device)
         with vectors_in_place(self.token_embedding, rows, vectors or {}):
             output = self.module(input_ids=ids, output_hidden_states=layer > 1)

@@ -99,6 +99,8 @@ def _measured(text: str, font: Font) -> tuple[int, int]:
 def _write(canvas: ImageDraw.ImageDraw, box: tuple[int, int, int, int], text: str, font: Font) -> None:
     """The text in the middle of a box (x, y, width, height)."""
     x, y, width, height = box
+    if not width or not height:
+        return
     canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=PAPER)
     written = _measured(text, font)
     place = (x + (width - written[0]) / 2, y + (height - written[1]) / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import DDPMScheduler
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_dreambooth.diffusion.conversions import (
@@ -26,6 +26,7 @@ def drawn() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @given(st.lists(st.floats(1e-4, 1 - 1e-4), min_size=3, max_size=3))
+@settings(deadline=None)
 def test_every_way_there_and_back(shares: list[float]) -> None:
     alphas_bar = torch.tensor(shares, dtype=torch.float64)
     clean, noise = drawn()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_dreambooth.models.chunks import (
@@ -86,6 +86,7 @@ def test_a_word_that_does_not_fit_starts_the_next_chunk() -> None:
 
 
 @given(IDS, st.integers(0, 74))
+@settings(deadline=None)
 def test_no_token_is_lost(ids: list[int], backtrack: int) -> None:
     rows = webui_rows([Tokens(tuple(ids))], {}, backtrack)
     assert [token for row in rows for token in inner(row)] == ids
@@ -93,6 +94,7 @@ def test_no_token_is_lost(ids: list[int], backtrack: int) -> None:
 
 
 @given(IDS)
+@settings(deadline=None)
 def test_equal_without_commas(ids: list[int]) -> None:
     """Where nothing is moved, the two styles cut alike up to kohya's limit."""
     ours = [inner(row) for row in webui_rows([Tokens(tuple(ids))], {}, 0)]

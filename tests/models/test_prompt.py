@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_dreambooth.models.prompt import BREAK, Piece, parse_prompt
@@ -59,6 +59,7 @@ def test_break_is_a_word_inside_brackets_and_without_breaks() -> None:
 
 
 @given(st.text(st.sampled_from(r"ab:.15()[]\ ,"), max_size=30))
+@settings(deadline=None)
 def test_any_text_parses_and_neighbours_differ(text: str) -> None:
     pieces = parse_prompt(text)
     assert pieces
@@ -67,6 +68,7 @@ def test_any_text_parses_and_neighbours_differ(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_characters="()[]\\", exclude_categories=("Cs",)), max_size=20))
+@settings(deadline=None)
 def test_escaped_brackets_come_back(text: str) -> None:
     escaped = "".join(rf"\({text}\)\[\]\\")
     joined = "".join(piece.text for piece in parse_prompt(escaped, has_breaks=False))
@@ -74,5 +76,6 @@ def test_escaped_brackets_come_back(text: str) -> None:
 
 
 @given(st.text("abc ", min_size=1), st.floats(0, 3).map(lambda weight: round(weight, 2)))
+@settings(deadline=None)
 def test_a_weight_is_what_it_says(text: str, weight: float) -> None:
     assert parse_prompt(f"({text}:{weight})") == [Piece(text, weight)]

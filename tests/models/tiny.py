@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -61,10 +62,12 @@ def random_tensor(key: str, shape: tuple[int, ...], seed: int) -> Tensor:
     return values / fan_in**0.5
 
 
-def sd1_tensors(seed: int = 0) -> dict[str, Tensor]:
+def sd1_tensors(seed: int = 0, in_channels: int = 4) -> dict[str, Tensor]:
+    """SD1; 9 channels make it an inpainting model."""
     text = "cond_stage_model.transformer."
+    unet = replace(SD1, in_channels=in_channels)
     return {
-        **random_tensors("model.diffusion_model.", unet_links(SD1), seed),
+        **random_tensors("model.diffusion_model.", unet_links(unet), seed),
         **random_tensors("first_stage_model.", vae_links(VAE), seed),
         **random_tensors(text, hf_links(CLIP), seed),
         f"{text}text_model.embeddings.position_ids": torch.arange(77)[None],
