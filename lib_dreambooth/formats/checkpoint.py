@@ -117,13 +117,21 @@ def is_average(key: str) -> bool:
 
 def require_checkpoint(kind: FileKind, path: Path, family: str | None = None) -> None:
     """Raises FileError where the file is something else, or of another family than asked for."""
-    if kind.role not in ("checkpoint", "unet") or kind.family not in NEEDED:
-        todo = "Choose the checkpoint that it goes with." if kind.role != "state" else "Choose a checkpoint."
+    if kind.role not in ("checkpoint", "unet"):
         raise FileError(
             f"is {kind.title()}, and a checkpoint is needed here.",
             where=str(path),
-            todo=todo,
+            todo="Choose the checkpoint that it goes with."
+            if kind.role != "state"
+            else "Choose a checkpoint.",
             code="wrong-kind",
+        )
+    if kind.family not in NEEDED:
+        raise FileError(
+            "is so damaged that its family cannot be told.",
+            where=str(path),
+            todo="Choose another checkpoint.",
+            code="missing-part",
         )
     if family is not None and kind.family != family:
         raise FileError(

@@ -18,7 +18,7 @@ from lib_dreambooth.formats.checkpoint import is_average
 from lib_dreambooth.formats.clip_keys import ClipLayout
 from lib_dreambooth.formats.finite import is_finite
 from lib_dreambooth.formats.folder import EXTRAS_PREFIX
-from lib_dreambooth.formats.host_yaml import host_yaml, needs_yaml, yaml_path
+from lib_dreambooth.formats.host_yaml import host_yaml, needs_yaml, prediction_of_yaml, yaml_path
 from lib_dreambooth.formats.keymap import (
     LDM,
     OPEN_CLIP,
@@ -76,6 +76,7 @@ def write_checkpoint(
     bits; parts of a folder go where hosts look for them. `dtype` casts all parts; without it nothing changes.
     """
     path = Path(path)
+    _refuse_stale_yaml(path, kind)
     tensors: dict[str, Source] = {}
     for part, state in parts.items():
         layout = own_layout(part, state)
@@ -92,6 +93,18 @@ def write_checkpoint(
         return [path]
     write_text(yaml_path(path), host_yaml(kind))
     return [path, yaml_path(path)]
+
+
+def _refuse_stale_yaml(path: Path, kind: FileKind) -> None:
+    """A YAML file that was there before and says something else would make hosts misread the model."""
+    said = prediction_of_yaml(path)
+    if kind.parts and not needs_yaml(kind) and said not in ("", kind.prediction or said):
+        raise FileError(
+            f"{yaml_path(path).name} beside it says that the model predicts {said}, which this one does not.",
+            where=str(path),
+            todo="Choose another name, or delete that file.",
+            code="stale-yaml",
+        )
 
 
 def own_layout(part: str, state: Mapping[str, Source]) -> Layout:

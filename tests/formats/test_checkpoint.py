@@ -230,6 +230,14 @@ def test_sdxl_with_velocity_tells_every_host(tmp_path: Path, made: SimpleNamespa
     assert content(tmp_path / "marked.safetensors")[0]["v_pred"].shape == (0,)
 
 
+def test_a_stale_yaml_is_not_left_to_mislead(tmp_path: Path, sd1_file: Path) -> None:
+    (tmp_path / "x.yaml").write_text("parameterization: v", encoding="utf-8")
+    checkpoint = read_checkpoint(sd1_file)
+    with pytest.raises(FileError, match=r"x\.yaml beside it says"):
+        write_checkpoint(tmp_path / "x.safetensors", checkpoint.parts, checkpoint.kind)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]
+
+
 def test_yaml_says_what_hosts_build(made: SimpleNamespace, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     for family, prediction in (("sdxl", "v"), ("sd2", "v"), ("sd2", "epsilon"), ("sd1", "v")):
