@@ -46,7 +46,7 @@ def command_of(text: str) -> Command | None:
         found = SCRIPT.search(line)
         if found and not line.lstrip().startswith(("#", "::", "REM ", "rem ")):
             # The quote that may close the script's path is not part of the options.
-            before = filled(line[: found.start()], variables)
+            before = filled(line[: found.start(1)], variables)
             last = (found[1], filled(line[found.end() :].lstrip("\"'"), variables), before)
             continue
         assigned = ASSIGNMENT.match(line)

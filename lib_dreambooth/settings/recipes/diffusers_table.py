@@ -53,9 +53,7 @@ def script_of(name: str) -> Script:
     network = "lora" in stem
     family = "sdxl" if "sdxl" in stem else "auto"
     by_prompt = "dreambooth" in stem
-    rate = 1e-4 if network or words else 5e-6
-    if stem == "train_dreambooth_lora":
-        rate = 5e-4
+    rate = {"train_dreambooth": 5e-6, "train_dreambooth_lora": 5e-4}.get(stem, 1e-4)
     batch = 16 if not by_prompt else 4
     steps = "5000 steps" if words else ""
     epochs = f"{1 if by_prompt else 100} epochs"

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lib_dreambooth.base.durations import UNTIL_STOPPED
 from lib_dreambooth.base.errors import SettingsError, UserError
+from lib_dreambooth.settings.contradictions import contradictions
 from lib_dreambooth.settings.convert import shown
+from lib_dreambooth.settings.facts import Facts
 from lib_dreambooth.settings.fields import LISTS, field_at, value_at
 from lib_dreambooth.settings.readiness import missing
 from lib_dreambooth.settings.reading import Review, review_changes
@@ -54,24 +57,35 @@ def finished(sheet: Sheet, name: str, read_as: str) -> Imported:
 
 def accepted(sheet: Sheet, source: str) -> Review:
     """The review of a sheet without problems."""
+    mend_rhythms(sheet)
     for _ in range(MOST_ROUNDS):
         review = review_changes(changes(sheet.values), source=source)
         if not review.problems:
             return review
         for problem in review.problems:
-            take_back(sheet, problem)
+            take_back(sheet, problem, review)
     raise SettingsError(list(review.problems))
 
 
-def take_back(sheet: Sheet, problem: UserError) -> None:
-    """Withdraws what a problem is about; where that was not set here, everything in its section."""
+def mend_rhythms(sheet: Sheet) -> None:
+    """Without an end, shares of the run are no rhythm; files and previews then come with every epoch."""
+    if sheet.values.get("length.train_for") == str(UNTIL_STOPPED):
+        for path in ("saving.every", "previews.every"):
+            sheet.put_if_silent("a run without an end", path, "1 epochs")
+
+
+def take_back(sheet: Sheet, problem: UserError, review: Review) -> None:
+    """Withdraws what a problem is about; where that was not set here, what it rests on, then its section."""
     why = f"{problem.what} {problem.todo} Its default stands in its place."
-    if problem.where in sheet.values:
-        sheet.withdraw([problem.where], why)
-        return
+    run = review.sourced.run
+    also = [p for c in contradictions(run, Facts()) if c.path == problem.where for p in c.also]
     section = problem.where.rsplit(".", 1)[0]
-    near = [path for path in sheet.values if path.startswith(f"{section}.")] or list(sheet.values)
-    sheet.withdraw(near, why)
+    for paths in ([problem.where], also, [path for path in sheet.values if path.startswith(f"{section}.")]):
+        found = [path for path in paths if path in sheet.values]
+        if found:
+            sheet.withdraw(found, why)
+            return
+    sheet.withdraw(list(sheet.values), why)
 
 
 def changes(values: dict[str, Any]) -> dict[str, Any]:

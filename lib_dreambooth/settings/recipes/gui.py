@@ -63,7 +63,10 @@ def import_gui(sheet: Sheet, data: Mapping[str, Any]) -> str:
         )
     for entry in list(sheet.entries.values()):
         settle_zero(sheet, entry)
+    zeros = dict(sheet.values)
     apply(sheet, GUI, ignored_by_script)
+    # A zero says more than the switch for both text encoders, whatever their order in the file.
+    sheet.values.update(zeros)
     if is_empty(data.get("lr_scheduler_num_cycles")) and sheet.number("gui.epoch"):
         sheet.fill(
             "lr_scheduler_num_cycles, as epoch", "rates.restarts", max(1, int(sheet.number("gui.epoch") or 1))

@@ -148,11 +148,12 @@ def apply(
 ) -> None:
     """Settles every key that is not settled yet; `first` may do so before its rule."""
     for entry in list(sheet.entries.values()):
-        if entry.key in sheet.lines:
+        if sheet.is_settled(entry):
             continue
         if entry.is_empty:
             sheet.honour(entry)
             continue
+        before = len(sheet.lines)
         rule = tool.rule(entry.name)
         if not entry.name:
             sheet.ask(entry, "this is not written as name=value. Nothing was taken from it.")
@@ -165,4 +166,6 @@ def apply(
                 rule(sheet, entry)
         except Unreadable as problem:
             sheet.ask(entry, f"the value {problem} Nothing was taken from it.")
-        assert entry.key in sheet.lines, f"the rule of {entry.name} settles nothing"
+        assert len(sheet.lines) == before + 1, (
+            f"the rule of {entry.name} settles {len(sheet.lines) - before} keys"
+        )

@@ -69,6 +69,7 @@ class Sheet:
     assumed: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[str, Line] = field(default_factory=dict)
+    settled: list[Entry] = field(default_factory=list)
     gaps: list[tuple[Gap, tuple[str, ...]]] = field(default_factory=list)
     silent: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -130,13 +131,20 @@ class Sheet:
     def settle(
         self, entry: Entry, fate: Fate, says: str, sets: Mapping[str, Any], offers: tuple[str, ...] = ()
     ) -> None:
-        assert entry.key not in self.lines, f"{entry.key} is settled twice"
         for path, value in sets.items():
             self.put(path, value)
+        key, count = entry.key, 1
+        while key in self.lines:
+            # "a.b" at the top and b in [a] look alike; each gets its line.
+            count += 1
+            key = f"{entry.key} ({count})"
         # The values themselves are put in when the run is made.
-        self.lines[entry.key] = Line(
-            entry.key, entry.shown, fate, says, tuple((path, "") for path in sets), offers
-        )
+        self.lines[key] = Line(key, entry.shown, fate, says, tuple((path, "") for path in sets), offers)
+        self.settled.append(entry)
+
+    def is_settled(self, entry: Entry) -> bool:
+        """Whether a key has its line already."""
+        return any(known is entry for known in self.settled)
 
     def put(self, path: str, value: Any) -> None:
         """One setting; `path#name` is one name in a table."""
@@ -150,7 +158,12 @@ class Sheet:
 
     def fill(self, option: str, path: str, value: Any) -> None:
         """What the tool does where the file is silent; settings that a key decided stay."""
-        if not self.has(path) and path not in self.unrecorded:
+        if path not in self.unrecorded:
+            self.put_if_silent(option, path, value)
+
+    def put_if_silent(self, option: str, path: str, value: Any) -> None:
+        """The same also for what this kind of file never tells."""
+        if not self.has(path):
             self.put(path, value)
             self.silent.append((option, path))
 

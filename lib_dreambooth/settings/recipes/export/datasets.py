@@ -31,8 +31,9 @@ SUBSET_NAMES = {
 
 def folders(context: Context) -> dict[str, Any] | None:
     """train_data_dir and reg_data_dir where they say all there is; None where a dataset file is needed."""
-    training = [c for c in context.run.concepts if c.role == "train"]
-    classes = [c for c in context.run.concepts if c.role == "class"]
+    known = with_pictures(context)
+    training = [c for c in known if c.role == "train"]
+    classes = [c for c in known if c.role == "class"]
     if len(training) > 1 or len(classes) > 1 or not all(is_plain(c) for c in (*training, *classes)):
         return None
     found: dict[str, Any] = {}
@@ -45,6 +46,19 @@ def folders(context: Context) -> dict[str, Any] | None:
         if concept.mask_folder:
             found["conditioning_data_dir"] = concept.mask_folder
     return {name: value for name, value in found.items() if value not in ("", 1)}
+
+
+def with_pictures(context: Context) -> list[Concept]:
+    """The concepts that name a folder or a metadata file, and are not only measured on."""
+    found = []
+    for number, concept in enumerate(context.run.concepts):
+        if not concept.folder and not concept.metadata_file:
+            context.say(f"concepts.{number} names no pictures and was left out.")
+        elif concept.role == "validation":
+            context.say("kohya's scripts take no folder of validation pictures.")
+        else:
+            found.append(concept)
+    return found
 
 
 def is_plain(concept: Concept) -> bool:
@@ -63,29 +77,31 @@ def own_settings(concept: Concept) -> Mapping[str, Any]:
 
 
 def dataset_text(context: Context) -> str:
-    """A dataset file: concepts of one size in one dataset."""
+    """A dataset file: subsets of one size in one dataset, those with a metadata file apart from others."""
     blocks = []
-    for size, concepts in by_size(context).items():
+    for (size, _), tables in datasets(context).items():
         head = "[[datasets]]\n"
         if size is not None:
             head += f"resolution = {toml_value([size.width, size.height])}\n"
-        blocks.append(head + "\n" + "\n".join(subset_text(context, concept) for concept in concepts))
+        blocks.append(head + "\n" + "\n".join(map(subset_block, tables)))
     return "\n".join(blocks)
 
 
-def by_size(context: Context) -> dict[Size | None, list[Concept]]:
-    """Concepts by the size that is their own, None for the run's."""
-    found: dict[Size | None, list[Concept]] = {}
-    for concept in context.run.concepts:
-        if concept.role == "validation":
-            context.say("kohya's scripts take no folder of validation pictures.")
-            continue
-        found.setdefault(concept.override.get("pictures.resolution"), []).append(concept)
+def datasets(context: Context) -> dict[tuple[Size | None, bool], list[dict[str, Any]]]:
+    """Subsets by the size that is their own (None for the run's) and whether they have a metadata file."""
+    found: dict[tuple[Size | None, bool], list[dict[str, Any]]] = {}
+    for concept in with_pictures(context):
+        size = concept.override.get("pictures.resolution")
+        found.setdefault((size, bool(concept.metadata_file)), []).append(subset(context, concept))
+        if concept.class_folder:
+            context.say("kohya's scripts mix class pictures in; they do not put one beside each picture.")
+            table = {"image_dir": concept.class_folder, "is_reg": True, "num_repeats": 1}
+            found.setdefault((size, False), []).append(table)
     return found
 
 
-def subset_text(context: Context, concept: Concept) -> str:
-    """One subset, and its class pictures as one more."""
+def subset(context: Context, concept: Concept) -> dict[str, Any]:
+    """The keys of one subset."""
     table: dict[str, Any] = {"image_dir": concept.folder} if concept.folder else {}
     if concept.metadata_file:
         table["metadata_file"] = concept.metadata_file
@@ -102,12 +118,7 @@ def subset_text(context: Context, concept: Concept) -> str:
         table["is_reg"] = True
     if concept.target == "base":
         table["custom_attributes"] = {"diff_output_preservation": True}
-    table |= own_options(context, concept)
-    text = subset_block(table)
-    if concept.class_folder:
-        context.say("kohya's scripts mix class pictures in; they do not put one beside each picture.")
-        text += "\n" + subset_block({"image_dir": concept.class_folder, "is_reg": True, "num_repeats": 1})
-    return text
+    return table | own_options(context, concept)
 
 
 def own_options(context: Context, concept: Concept) -> dict[str, Any]:

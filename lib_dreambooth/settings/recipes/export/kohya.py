@@ -120,7 +120,7 @@ def option_values(context: Context) -> dict[str, Any]:
     found = {row.name: row.value(context) for row in rows_of(context)}
     in_config = folders(context)
     found |= {"dataset_config": PROMPTS} if in_config is None else in_config
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def rows_of(context: Context) -> list[Row]:
@@ -141,9 +141,14 @@ def left_out(context: Context) -> list[str]:
     return found
 
 
+def one_line(text: str) -> str:
+    """A text as a comment can hold it."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def config_text(values: dict[str, Any], script: str, name: str, remarks: tuple[str, ...]) -> str:
     """A flat config, with what it cannot say as comments."""
-    head = f"# accelerate launch {script} --config_file {name}\n"
-    comments = "".join(f"# {' '.join(remark.split())}\n" for remark in remarks)
+    head = f"# accelerate launch {script} --config_file {one_line(name)}\n"
+    comments = "".join(f"# {one_line(remark)}\n" for remark in remarks)
     lines = "".join(f"{option} = {toml_value(value)}\n" for option, value in values.items())
     return f"{head}{comments}\n{lines}"

@@ -86,5 +86,5 @@ def share(context: Context, duration: Duration) -> float | None:
     if duration.unit == "percent":
         return duration.amount / 100
     if duration.unit == total.unit and total.amount:
-        return duration.amount / total.amount
+        return min(1.0, duration.amount / total.amount)
     return None

@@ -9,9 +9,16 @@ from typing import Any
 from lib_dreambooth.settings.recipes.extension.eras import Era
 from lib_dreambooth.settings.recipes.extension.facts import era
 from lib_dreambooth.settings.recipes.rules import Rule, Table, place, unused
-from lib_dreambooth.settings.recipes.sheet import Entry, Sheet
+from lib_dreambooth.settings.recipes.sheet import Entry, Gap, Sheet
 from lib_dreambooth.settings.recipes.turn import Turn, Unreadable, number, text, whole
 
+OWN_CLASS_PICTURES = Gap(
+    "class pictures missing from a folder of your own",
+    "it draws them into that folder.",
+    "the pictures that the folder holds; drawing is a tick of its own, and never goes into your folder.",
+    {"class_pictures.draw": True},
+    {"class_pictures.draw": False},
+)
 ONE_FOR_ALL = "one value counts for all concepts here; the first concept's is taken."
 
 
@@ -57,13 +64,18 @@ def class_count(path: str) -> Rule:
         if count <= 0:
             sheet.honour(entry)
             return
-        sets = {"class_pictures.relation": "beside", "class_pictures.draw": True, path: count}
+        sets = {"class_pictures.relation": "beside", path: count}
         other = "class_pictures.total" if path.endswith("per_picture") else "class_pictures.per_picture"
         if number_of(entry) and sheet.has(path) and sheet.values[path] != count:
             sheet.differ(entry, {}, ONE_FOR_ALL)
             return
         sheet.put(other, 0)
-        sheet.differ(entry, sets, "missing ones are drawn into the model's own folder, never into yours.")
+        if sheet.given(f"concepts.{number_of(entry)}.class_data_dir"):
+            sheet.honour(entry, sets)
+            sheet.gap(OWN_CLASS_PICTURES)
+        else:
+            sets["class_pictures.draw"] = True
+            sheet.differ(entry, sets, "they are drawn into the model's own folder.")
 
     return rule
 

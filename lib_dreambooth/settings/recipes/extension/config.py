@@ -10,7 +10,7 @@ from lib_dreambooth.settings.recipes.extension.eras import NAMES, Era, era_of
 from lib_dreambooth.settings.recipes.extension.facts import is_lora
 from lib_dreambooth.settings.recipes.extension.table import EXTENSION
 from lib_dreambooth.settings.recipes.rules import Tool, apply
-from lib_dreambooth.settings.recipes.sheet import Entry, Sheet
+from lib_dreambooth.settings.recipes.sheet import Entry, Gap, Sheet
 
 TOOL = Tool("sd_dreambooth_extension", EXTENSION, concept_rule)
 # Option, setting, and what it is in each form where the file does not say.
@@ -40,6 +40,7 @@ def import_extension(sheet: Sheet, data: Mapping[str, Any], concepts: Any = None
     sheet.entries = {name: sheet.entries[name] for name in order}
     apply(sheet, TOOL)
     fill_silence(sheet, era)
+    note_faults(sheet, era)
     return f"db_config.json of sd_dreambooth_extension (form of {NAMES[era]})"
 
 
@@ -55,6 +56,27 @@ def entries_of(key: str, value: Any, concepts: Any) -> Iterator[Entry]:
         yield Entry(key, f"concepts.0.{key}", value)
     else:
         yield Entry(key, key, value)
+
+
+def note_faults(sheet: Sheet, era: Era) -> None:
+    """Faults that changed what was learned; none of them is repeated."""
+    if era is Era.JAN_2023 and (sheet.number("train_batch_size") or 1) > 1:
+        sheet.gap(
+            Gap(
+                "batches",
+                "of each batch it trains on one picture only; that is not repeated.",
+                "all of them.",
+            )
+        )
+    if era is Era.LAST:
+        sheet.gap(
+            Gap(
+                "pictures of an epoch",
+                "it draws pictures anew for every batch, so that about a third is missed in each epoch;"
+                " that is not repeated.",
+                "every picture once an epoch.",
+            )
+        )
 
 
 def fill_silence(sheet: Sheet, era: Era) -> None:

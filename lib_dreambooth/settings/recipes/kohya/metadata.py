@@ -199,6 +199,10 @@ def import_metadata(sheet: Sheet, data: Mapping[str, Any]) -> str:
     if datasets:
         sheet.add(facts_in(datasets))
         settle_subsets(sheet, list(subsets_of(datasets)))
+    if counts_by_epochs(sheet):
+        sheet.assumed["max_train_epochs"] = sheet.get("meta.num_epochs")
+    else:
+        sheet.assumed["max_train_steps"] = sheet.get("meta.max_train_steps")
     apply(sheet, METADATA, ignored_by_script)
     finish_kohya(sheet)
     return "metadata of a LoRA file of kohya's scripts"

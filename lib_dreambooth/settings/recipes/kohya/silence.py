@@ -7,7 +7,7 @@ from typing import Any
 from lib_dreambooth.settings.recipes.kohya.network import fill_network, kind
 from lib_dreambooth.settings.recipes.kohya.optimizers import fill_optimizer
 from lib_dreambooth.settings.recipes.kohya.rates import fill_rates
-from lib_dreambooth.settings.recipes.kohya.scripts import LORA, WORDS, area
+from lib_dreambooth.settings.recipes.kohya.scripts import LORA, SCRIPT_NAMES, SDXL, WORDS, area
 from lib_dreambooth.settings.recipes.sheet import Gap, Sheet
 
 # Option, setting, what the scripts take. Options that are off or the same here need no line.
@@ -78,6 +78,8 @@ def fill_kind(sheet: Sheet) -> None:
         sheet.fill("save_model_as", "saving.embedding_format", "pt")
     else:
         sheet.put("network.kind", "none")
+    if sheet.script == SDXL:
+        sheet.fill(SCRIPT_NAMES[SDXL], "model.family", "sdxl")
 
 
 def fill_buckets(sheet: Sheet) -> None:

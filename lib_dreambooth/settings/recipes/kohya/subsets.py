@@ -94,7 +94,7 @@ def wish(sheet: Sheet, found: Wish) -> Wish:
             rule(scratch, entry)
         except Unreadable as problem:
             scratch.ask(entry, f"the value {problem} Nothing was taken from it.")
-    line = scratch.lines[entry.key]
+    line = next(iter(scratch.lines.values()))
     found.sets, found.fate, found.says = scratch.values, line.fate, line.says
     found.gaps = [gap for gap, _ in scratch.gaps]
     return found
