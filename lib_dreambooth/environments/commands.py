@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.environments import children, known, testing, venvs
+from lib_dreambooth.environments import children, known, places, testing, venvs
 
 ROOT = Path(__file__).resolve().parents[2]
 BAD_INPUT = 2
@@ -36,11 +36,11 @@ def main(arguments: list[str], say: venvs.Say, root: Path = ROOT) -> int:
 
 def program(root: Path, arguments: list[str], say: venvs.Say) -> int:
     """Runs the program's own command line, in the folder the user is in."""
-    place = venvs.Place(known.STANDALONE, root)
+    place = places.Place(known.STANDALONE, root)
     if Path(sys.prefix).resolve() == place.folder.resolve():
         return run_here(arguments)
     asks_for_help = arguments[:1] in (["-h"], ["--help"])
-    if asks_for_help and venvs.missing(place, place.environment.base):
+    if asks_for_help and places.missing(place, place.environment.base):
         say(USAGE.format(hosts=", ".join(known.HOSTS)))
         return 0
     python = venvs.ready(place, place.environment.base, say)

@@ -21,10 +21,12 @@ from lib_dreambooth.environments.additions import Addition, Host
 
 Say = Callable[[str], None]
 
-NOTES = Path(__file__).resolve().parents[2] / ".install-notes.json"
+NOTES = Path(__file__).resolve().parents[2] / notes.FILE_NAME
 PIP_TIMEOUT_S = 20
 PIP_RETRIES = 1
 VERSION = re.compile(r"\d+(\.\d+)*[A-Za-z0-9.+!_-]*")
+
+NO_FILE = UserError("The package index has no file of it for this Python and system.", code="no-such-package")
 
 
 def run(say: Say, notes_path: Path = NOTES) -> None:
@@ -130,15 +132,15 @@ def ask_pip(requirements: Sequence[str], constraints: Path) -> UserError | None:
 
 
 def reason(output: str, code: int) -> UserError:
-    """Why pip refused: a version held in place, or one of the failures it has in common with run.py."""
+    """Why pip or uv refused: a version held in place, or one of the failures it has in common with run.py."""
+    if re.search(r"not found in the package registry|has no wheels with a matching", output):
+        return NO_FILE
     if "ResolutionImpossible" in output or "No solution found" in output:
         return UserError("It asks for another version of a package that this WebUI holds.", code="conflict")
     found = pip.failure(output, code, where="pip's output")
     if found.code == "pip-failed":
         return UserError(f"pip ended with {code}: {last_line(output)}", code=found.code)
-    if found.code == "no-such-package":
-        return UserError("The package index has no file of it for this Python and system.", code=found.code)
-    return found
+    return NO_FILE if found.code == NO_FILE.code else found
 
 
 def last_line(output: str) -> str:
@@ -160,13 +162,18 @@ def installer_command() -> list[str]:
 def everything_installed() -> dict[str, str]:
     """Every distribution that this Python can import, at the version that it imports."""
     importlib.invalidate_caches()
-    found: dict[str, str] = {}
-    for distribution in importlib.metadata.distributions():
-        # A folder that an interrupted pip left behind has no name.
-        name = distribution.metadata["Name"]
-        if name:
-            found.setdefault(name, distribution.version)
-    return found
+    found = {name_of(distribution) for distribution in importlib.metadata.distributions()}
+    # Asked by name: an interrupted pip leaves folders such as `~umpy-1.26.2.dist-info` that nothing imports.
+    versions = {name: version_of(name) for name in found if name}
+    return {name: version for name, version in versions.items() if version}
+
+
+def name_of(distribution: importlib.metadata.Distribution) -> str | None:
+    """A distribution's name; None for a folder without metadata, to which Python 3.10 says TypeError."""
+    try:
+        return distribution.metadata["Name"]
+    except TypeError:
+        return None
 
 
 def constraint_lines(installed: Mapping[str, str]) -> str:

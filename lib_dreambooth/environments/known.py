@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib_dreambooth.environments.venvs import GIB, Environment, Layer
+from lib_dreambooth.environments.places import GIB, Environment, Layer
 
 TESTS = Layer("the test tools", "requirements/test.txt")
 CHECKS = Layer("the checks", "requirements/check.txt")

@@ -12,6 +12,7 @@ from lib_dreambooth.base import files
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.environments.additions import Addition
 
+FILE_NAME = ".install-notes.json"
 # An optional package is not asked for again before this; what training cannot do without, at every launch.
 ASK_AGAIN_AFTER_S = 24 * 3600
 

@@ -28,7 +28,8 @@ FAILURES = (
         r"NewConnectionError|NameResolutionError|Temporary failure in name resolution|getaddrinfo failed"
         r"|Name or service not known|nodename nor servname|Network is unreachable|Connection refused"
         r"|ConnectTimeoutError|ReadTimeoutError|Read timed out|ProxyError|Cannot connect to proxy"
-        r"|RemoteDisconnected|ConnectionResetError|Failed to establish a new connection",
+        r"|RemoteDisconnected|ConnectionResetError|Failed to establish a new connection"
+        r"|error sending request|dns error",
         "The package index cannot be reached.",
         "Check the network (and the proxy or mirror, if pip is set up with one) and start again.",
     ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.environments import children, known, venvs
+from lib_dreambooth.environments import children, known, places, venvs
 
 MOST_WORKERS = 4
 CHECKS = (
@@ -58,7 +58,7 @@ def run(root: Path, arguments: Sequence[str], say: venvs.Say) -> int:
     request = parse(arguments)
     environment = known.HOSTS[request.host] if request.host else known.STANDALONE
     layers = [*environment.base, *environment.for_tests]
-    python = venvs.ready(venvs.Place(environment, root), layers, say)
+    python = venvs.ready(places.Place(environment, root), layers, say)
     failed = [] if request.host or request.pytest else check(root, python, say)
     say(f"tests, in {environment.folder}")
     command = [str(python), "-m", "pytest", *pytest_arguments(request)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_dreambooth.environments import installer, venvs
+from lib_dreambooth.environments import installer, recorded
 from tests.environments.test_locks import SYSTEMS, pins
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ ADDED = "requirements/hosts/a1111-1.10.1-added.txt"
 
 
 def normal(versions: dict[str, str]) -> dict[str, str]:
-    return {venvs.normal(name): version for name, version in versions.items()}
+    return {recorded.normal(name): version for name, version in versions.items()}
 
 
 def test_every_pin_of_the_host_holds() -> None:
@@ -122,5 +122,7 @@ def metadata_folder(distribution: importlib.metadata.Distribution) -> str:
 
 
 def listed(python: Path) -> dict[str, str]:
-    done = subprocess.run([str(python), "-I", "-c", venvs.LIST], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [str(python), "-I", "-c", recorded.LIST], capture_output=True, text=True, check=True
+    )
     return normal(json.loads(done.stdout))

@@ -284,11 +284,11 @@ def small_checkout(folder: Path) -> Path:
     (checkout / "start.py").write_text(
         f"import subprocess, sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\n"
-        "from lib_dreambooth.environments import venvs\n"
-        "layer = venvs.Layer('packages', 'lock.txt')\n"
-        "environment = venvs.Environment('small', '.venv', (layer,), (), 1)\n"
+        "from lib_dreambooth.environments import places, venvs\n"
+        "layer = places.Layer('packages', 'lock.txt')\n"
+        "environment = places.Environment('small', '.venv', (layer,), (), 1)\n"
         "def say(line): print(line, flush=True)\n"
-        "python = venvs.ready(venvs.Place(environment, Path.cwd()), [layer], say)\n"
+        "python = venvs.ready(places.Place(environment, Path.cwd()), [layer], say)\n"
         'code = \'import importlib.metadata as m; print("tiny", m.version("tiny"))\'\n'
         "sys.exit(subprocess.call([str(python), '-c', code]))\n",
         encoding="utf-8",

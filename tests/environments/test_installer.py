@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_dreambooth.environments import additions, installer, venvs
+from lib_dreambooth.environments import additions, installer, recorded
 from lib_dreambooth.environments.additions import Host
 from tests.environments.test_additions import A1111
 from tests.environments.wheels import make_wheel
@@ -158,6 +158,43 @@ def test_versions_that_pip_cannot_read_are_left_out_of_the_constraints() -> None
     assert installer.constraint_lines(installed) == "numpy==1.26.2\ntorch==2.1.2+cu121\n"
 
 
+def test_leftovers_of_an_interrupted_pip_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, text in (
+        ("real-2.0.dist-info", "Metadata-Version: 2.1\nName: real\nVersion: 2.0\n"),
+        ("~eal-1.0.dist-info", "Metadata-Version: 2.1\nName: real\nVersion: 1.0\n"),
+        ("~gone-1.0.dist-info", "Metadata-Version: 2.1\nName: gone\nVersion: 1.0\n"),
+        ("empty-1.0.dist-info", None),
+    ):
+        (tmp_path / folder).mkdir()
+        if text is not None:
+            (tmp_path / folder / "METADATA").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert installer.everything_installed() == {"real": "2.0"}
+
+
+@pytest.mark.parametrize(
+    ("output", "code"),
+    [
+        ("ERROR: ResolutionImpossible: for help visit ...", "conflict"),
+        ("  × No solution found when resolving dependencies:\n because numpy==1.26.2 ...", "conflict"),
+        ("  × No solution found: Because no-such was not found in the package registry", "no-such-package"),
+        (
+            "× No solution found: Because bitsandbytes==0.45.5 has no wheels with a matching platform",
+            "no-such-package",
+        ),
+        (
+            "error: Failed to fetch: `https://x/`\n  Caused by: dns error: failed to lookup address",
+            "no-network",
+        ),
+        ("ERROR: something new", "pip-failed"),
+    ],
+)
+def test_refusals_of_pip_and_of_uv(output: str, code: str) -> None:
+    assert installer.reason(output, 1).code == code
+
+
 def test_changes_are_not_additions() -> None:
     before = {"a": "1", "b": "1", "c": "1"}
     assert installer.changes(before, {"a": "1", "b": "2", "d": "1"}) == ["b 1 -> 2", "c 1 -> gone"]
@@ -235,7 +272,9 @@ def install(python: Path, index: Path, notes: Path) -> tuple[str, float]:
 
 
 def installed(python: Path) -> dict[str, str]:
-    done = subprocess.run([str(python), "-I", "-c", venvs.LIST], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [str(python), "-I", "-c", recorded.LIST], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 

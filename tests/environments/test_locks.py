@@ -10,7 +10,7 @@ import tomlkit
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from lib_dreambooth.environments import additions, known, venvs
+from lib_dreambooth.environments import additions, known, places, recorded
 from lib_dreambooth.environments.additions import Host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def pins(lock: str, python: str, system: dict[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for requirement in lines(lock):
         if requirement.marker is None or requirement.marker.evaluate(environment):
-            name = venvs.normal(requirement.name)
+            name = recorded.normal(requirement.name)
             assert name not in found, f"{lock}: {name} is there twice for Python {python}, {system}"
             (specifier,) = requirement.specifier
             found[name] = specifier.version
@@ -77,7 +77,7 @@ def test_every_line_is_one_exact_version(lock: str) -> None:
 def test_the_lock_holds_what_the_project_asks_for(lock: str, python: str, system: dict[str, str]) -> None:
     pinned = pins(lock, python, system)
     for requirement in groups()[lock]:
-        assert requirement.specifier.contains(pinned[venvs.normal(requirement.name)])
+        assert requirement.specifier.contains(pinned[recorded.normal(requirement.name)])
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -111,10 +111,10 @@ def test_additions_to_a_host_are_those_of_the_table() -> None:
 
 
 def test_a_lock_is_the_same_with_either_line_end(tmp_path: Path) -> None:
-    layer = venvs.Layer("x", "x.txt")
+    layer = places.Layer("x", "x.txt")
     (tmp_path / "x.txt").write_bytes(b"a==1\nb==2\n")
-    unix = venvs.fingerprint(tmp_path, layer)
+    unix = places.fingerprint(tmp_path, layer)
     (tmp_path / "x.txt").write_bytes(b"a==1\r\nb==2\r\n")
-    assert venvs.fingerprint(tmp_path, layer) == unix
+    assert places.fingerprint(tmp_path, layer) == unix
     (tmp_path / "x.txt").write_bytes(b"a==1\nb==3\n")
-    assert venvs.fingerprint(tmp_path, layer) != unix
+    assert places.fingerprint(tmp_path, layer) != unix

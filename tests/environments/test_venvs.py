@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.environments import known, pip, pythons, venvs
+from lib_dreambooth.environments import choosing, known, notes, pip, places, pythons, recorded, venvs
 
-LAYERS = (venvs.Layer("packages", "a.txt"), venvs.Layer("tests", "b.txt"))
-ENVIRONMENT = venvs.Environment(
+LAYERS = (places.Layer("packages", "a.txt"), places.Layer("tests", "b.txt"))
+ENVIRONMENT = places.Environment(
     "standalone", ".venv", base=LAYERS[:1], for_tests=LAYERS[1:], needed_bytes=1, python=None
 )
 
@@ -24,7 +24,7 @@ class Workshop:
     """Stands in for venv and pip: notes what is done, and stops where it is told to."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.place = venvs.Place(ENVIRONMENT, root)
+        self.place = places.Place(ENVIRONMENT, root)
         self.done: list[str] = []
         self.said: list[str] = []
         self.stop_at = ""
@@ -33,7 +33,7 @@ class Workshop:
         monkeypatch.setattr(venvs, "create", self.create)
         monkeypatch.setattr(venvs, "install_layer", self.install)
 
-    def create(self, place: venvs.Place, python: Path, say: venvs.Say, lock: object) -> None:
+    def create(self, place: places.Place, python: Path, say: venvs.Say, lock: object) -> None:
         assert not place.folder.exists()
         venvs.files.write_json(place.mark, {"state": "making", "layers": {}})
         self.step("create")
@@ -41,7 +41,7 @@ class Workshop:
         place.python.write_text("", encoding="utf-8")
         (place.folder / "pyvenv.cfg").write_text(f"home = {sys.base_prefix}\n", encoding="utf-8")
 
-    def install(self, place: venvs.Place, layer: venvs.Layer, lock: object) -> None:
+    def install(self, place: places.Place, layer: places.Layer, lock: object) -> None:
         (place.folder / "site").mkdir(exist_ok=True)
         self.step(layer.name)
 
@@ -124,7 +124,7 @@ def test_an_interrupted_removal_begins_again(workshop: Workshop, monkeypatch: py
     ],
     ids=["no python", "torn mark", "strange mark", "its Python was removed", "no configuration"],
 )
-def test_a_damaged_folder_is_made_again(workshop: Workshop, damage: Callable[[venvs.Place], object]) -> None:
+def test_a_damaged_folder_is_made_again(workshop: Workshop, damage: Callable[[places.Place], object]) -> None:
     workshop.ready()
     damage(workshop.place)
     assert workshop.ready() == ["create", "packages", "tests"]
@@ -169,7 +169,7 @@ def test_a_failing_install_is_not_taken_for_whole(
 def test_a_disk_that_filled_up_gets_its_space_back(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(place: venvs.Place, layer: venvs.Layer, lock: object) -> None:
+    def fail(place: places.Place, layer: places.Layer, lock: object) -> None:
         workshop.install(place, layer, lock)
         monkeypatch.setattr(venvs.files, "write_json", no_space)
         raise pip.failure("[Errno 28] No space left on device", 1, where="log")
@@ -185,7 +185,7 @@ def test_a_disk_that_filled_up_gets_its_space_back(
 
 
 def test_a_python_that_cannot_make_environments(tmp_path: Path) -> None:
-    place = venvs.Place(ENVIRONMENT, tmp_path)
+    place = places.Place(ENVIRONMENT, tmp_path)
     fake = [sys.executable, "-c", "print('ensurepip is not available'); raise SystemExit(1)"]
     run = venvs.subprocess.run
     with pytest.MonkeyPatch.context() as patched, (tmp_path / "lock").open("w+b") as lock:
@@ -202,7 +202,7 @@ def running(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int]) -> None:
 
 def test_the_running_python_makes_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     running(monkeypatch, (3, 12))
-    assert venvs.choose_python(ENVIRONMENT, lambda _: None) == Path(sys.executable)
+    assert choosing.python_for(ENVIRONMENT, lambda _: None) == Path(sys.executable)
 
 
 def test_a_newer_python_gives_way_to_one_that_is_found(
@@ -211,7 +211,7 @@ def test_a_newer_python_gives_way_to_one_that_is_found(
     running(monkeypatch, (3, 14))
     monkeypatch.setattr(pythons, "find", lambda version: tmp_path if version == (3, 12) else None)
     said: list[str] = []
-    assert venvs.choose_python(ENVIRONMENT, said.append) == tmp_path
+    assert choosing.python_for(ENVIRONMENT, said.append) == tmp_path
     assert said == [f"Using Python 3.12 at {tmp_path}."]
 
 
@@ -219,14 +219,14 @@ def test_no_python_that_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     running(monkeypatch, (3, 14))
     monkeypatch.setattr(pythons, "find", lambda _: None)
     with pytest.raises(UserError) as caught:
-        venvs.choose_python(ENVIRONMENT, lambda _: None)
+        choosing.python_for(ENVIRONMENT, lambda _: None)
     assert "This is Python 3.14; 3.10 to 3.13 will do" in caught.value.sentence()
 
 
 def test_a_host_without_its_python_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pythons, "find", lambda _: None)
     with pytest.raises(UserError) as caught:
-        venvs.choose_python(known.HOSTS["a1111-1.10.1"], lambda _: None)
+        choosing.python_for(known.HOSTS["a1111-1.10.1"], lambda _: None)
     assert "a1111-1.10.1 needs Python 3.10, and none was found" in caught.value.sentence()
     assert "3.10" in caught.value.todo
 
@@ -234,7 +234,7 @@ def test_a_host_without_its_python_says_how_to_get_it(monkeypatch: pytest.Monkey
 def test_a_32_bit_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(venvs.sys, "maxsize", 2**31 - 1)
     with pytest.raises(UserError, match="32-bit"):
-        venvs.choose_python(ENVIRONMENT, lambda _: None)
+        choosing.python_for(ENVIRONMENT, lambda _: None)
 
 
 def test_cuda_builds_come_from_their_own_index_on_windows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,9 +253,31 @@ def test_cuda_builds_come_from_their_own_index_on_windows_alone(monkeypatch: pyt
 def test_an_installer_that_could_not_add_everything_is_a_failure(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = venvs.Layer("added", "a.txt", by_installer=True)
+    layer = places.Layer("added", "a.txt", by_installer=True)
     monkeypatch.setattr(pip, "run", lambda *_, **__: 0)
-    monkeypatch.setattr(venvs, "listed", lambda _: {"numpy": "1.26.2"})
+    monkeypatch.setattr(recorded, "listed", lambda _: {"numpy": "1.26.2"})
     with pytest.raises(UserError, match="could not add a;"):
-        venvs.run_installer(workshop.place, layer, io.BytesIO())
+        recorded.run_installer(workshop.place, layer, io.BytesIO())
     assert not (workshop.place.folder / "added.json").exists()
+
+
+def test_what_an_earlier_run_added_is_taken_back_first(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = places.Layer("added", "a.txt", by_installer=True)
+    record = recorded.record_path(workshop.place, layer)
+    record.parent.mkdir()
+    record.write_text(
+        json.dumps({"before": {"numpy": "1"}, "after": {"a": "1", "numpy": "1"}}), encoding="utf-8"
+    )
+    (workshop.place.root / notes.FILE_NAME).write_text("{}", encoding="utf-8")
+    ran: list[list[str]] = []
+    states = iter([{"numpy": "1"}, {"a": "2", "numpy": "1"}])
+    monkeypatch.setattr(pip, "run", lambda command, **_: ran.append(command[1:]) or 0)
+    monkeypatch.setattr(recorded, "listed", lambda _: next(states))
+
+    recorded.run_installer(workshop.place, layer, io.BytesIO())
+
+    assert ran == [["-m", "pip", "uninstall", "-q", "-y", "a"], [str(workshop.place.root / "install.py")]]
+    assert not (workshop.place.root / notes.FILE_NAME).exists()
+    assert json.loads(record.read_text(encoding="utf-8"))["after"] == {"a": "2", "numpy": "1"}
