@@ -38,7 +38,7 @@ class ClipLayout:
         return max(self.width // HEAD_WIDTH, 1)
 
     def hf_config(self, activation: str) -> dict[str, Any]:
-        """Arguments for transformers' CLIPTextConfig; see `detect.activation_of` for the activation."""
+        """Arguments for transformers' CLIPTextConfig; see `kinds.activation_of` for the activation."""
         return {
             "vocab_size": self.vocabulary,
             "max_position_embeddings": self.num_positions,
@@ -125,10 +125,3 @@ def _own_shapes(layout: ClipLayout) -> Iterator[tuple[str, tuple[int, ...]]]:
     for link in open_clip_links(layout):
         for name in link.names:
             yield name, link.shape
-
-
-def text_modules(layout: ClipLayout) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Each linear module of the encoder's layers, with its weight's shape."""
-    for name, shape in _own_shapes(layout):
-        if ".encoder.layers." in name and name.endswith(".weight") and len(shape) == 2:
-            yield name.removesuffix(".weight"), shape
