@@ -10,8 +10,8 @@ from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.settings.fields import all_groups
 from lib_dreambooth.settings.recipes.extension.concepts import CONCEPT
 from lib_dreambooth.settings.recipes.extension.table import EXTENSION
+from lib_dreambooth.settings.recipes.gui_names import RENAMES as GUI_NAMES
 from lib_dreambooth.settings.recipes.gui_table import GUI_TABLE
-from lib_dreambooth.settings.recipes.gui_table import RENAMES as GUI_NAMES
 from lib_dreambooth.settings.recipes.kohya.table import KOHYA
 from lib_dreambooth.settings.recipes.popup import RENAMES as POPUP_NAMES
 

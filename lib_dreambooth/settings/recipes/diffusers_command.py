@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lib_dreambooth.settings.recipes.command_line import Command
-from lib_dreambooth.settings.recipes.diffusers_table import DIFFUSERS, SILENCE, Script, launch_rule, script_of
+from lib_dreambooth.settings.recipes.diffusers_scripts import SILENCE, Script, script_of
+from lib_dreambooth.settings.recipes.diffusers_table import DIFFUSERS, launch_rule
 from lib_dreambooth.settings.recipes.rules import Tool, apply
 from lib_dreambooth.settings.recipes.sheet import Entry, Sheet
 

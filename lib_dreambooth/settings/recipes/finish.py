@@ -100,7 +100,8 @@ def changes(values: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[path] = value
     for name, entries in lists.items():
-        flat[name] = [entries[number] for number in sorted(entries)]
+        # An entry of which nothing could be read keeps its place, so that the others keep their numbers.
+        flat[name] = [entries.get(number, {}) for number in range(max(entries) + 1)]
     return flat
 
 

@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib_dreambooth.settings.recipes.command_line import options_of
-from lib_dreambooth.settings.recipes.gui_table import (
-    GUI_TABLE,
-    NETWORK_KEYS,
-    NETWORK_TYPES,
-    OF_OTHER_TYPE,
-    RENAMES,
-    length_key,
-    steps_are_hidden,
-)
+from lib_dreambooth.settings.recipes.gui_names import NETWORK_KEYS, NETWORK_TYPES, RENAMES
+from lib_dreambooth.settings.recipes.gui_table import GUI_TABLE, OF_OTHER_TYPE, length_key, steps_are_hidden
 from lib_dreambooth.settings.recipes.kohya.config import LISTS, finish_kohya, option_entries
 from lib_dreambooth.settings.recipes.kohya.differences import ignored_by_script
 from lib_dreambooth.settings.recipes.kohya.scripts import LORA, SCRIPT_NAMES, SDXL, WHOLE, WORDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lib_dreambooth.settings.recipes.gui import RENAMES as GUI_NAMES
+from lib_dreambooth.settings.recipes.gui_names import RENAMES as GUI_NAMES
 from lib_dreambooth.settings.recipes.gui_table import GUI_TABLE
 from lib_dreambooth.settings.recipes.kohya.config import finish_kohya, option_entries
 from lib_dreambooth.settings.recipes.kohya.differences import ignored_by_script

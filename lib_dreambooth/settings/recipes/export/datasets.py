@@ -126,7 +126,7 @@ def own_options(context: Context, concept: Concept) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, value in own_settings(concept).items():
         if path == "captions.files":
-            found["caption_extension"] = value[0]
+            found |= {"caption_extension": value[0]} if value else {}
         elif path in SUBSET_NAMES:
             found[SUBSET_NAMES[path]] = plain(value)
         elif path == "pictures.crop":

@@ -9,7 +9,8 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.settings.convert import shown
 from lib_dreambooth.settings.fields import applies, entries, starred
 from lib_dreambooth.settings.recipes.export.datasets import dataset_text, folders
-from lib_dreambooth.settings.recipes.export.learning import NETWORKING, OPTIMIZING
+from lib_dreambooth.settings.recipes.export.learning import OPTIMIZING
+from lib_dreambooth.settings.recipes.export.network import NETWORKING
 from lib_dreambooth.settings.recipes.export.pictures import PICTURES, PROMPTS, WORDING, prompt_lines
 from lib_dreambooth.settings.recipes.export.row import Context, Row
 from lib_dreambooth.settings.recipes.export.running import RUNNING

@@ -6,6 +6,7 @@ from lib_dreambooth.settings.recipes.extension.concepts import CONCEPT, unreadab
 from lib_dreambooth.settings.recipes.extension.eras import Era
 from lib_dreambooth.settings.recipes.extension.facts import era, has_class_pictures, is_lora, is_sdxl
 from lib_dreambooth.settings.recipes.extension.learning import LEARNING
+from lib_dreambooth.settings.recipes.extension.optimizing import OPTIMIZING
 from lib_dreambooth.settings.recipes.rules import Rule, Table, file_at, flag, to, told, unused, unused_all
 from lib_dreambooth.settings.recipes.sheet import Entry, Gap, Sheet
 from lib_dreambooth.settings.recipes.turn import loose_text, number, switch, text, whole
@@ -197,6 +198,7 @@ def drawn_by(sheet: Sheet, entry: Entry) -> None:
 
 EXTENSION: Table = {
     **LEARNING,
+    **OPTIMIZING,
     **CONCEPT,
     "use_lora": network,
     "lora_unet_rank": rank("network.rank"),
