@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from lib_dreambooth.base.durations import Duration
+from lib_dreambooth.settings.fields import all_fields
 from lib_dreambooth.settings.recipes import Fate, read_recipe
 from lib_dreambooth.settings.recipes.command_line import command_of, options_of
 from lib_dreambooth.settings.recipes.detect import Kind, kind_of
 from lib_dreambooth.settings.recipes.extension.eras import Era, era_of
+from lib_dreambooth.settings.recipes.extension.table import EXTENSION
 from lib_dreambooth.settings.recipes.turn import literal, pairs, split_arguments
 from lib_dreambooth.settings.values import Size
 from tests.settings_recipes.recipe_samples import FIXTURES, legacy, read_fixture, read_json
@@ -238,3 +240,8 @@ def test_arguments_in_every_form() -> None:
     assert literal("True") is True
     assert literal("__import__('os')") == "__import__('os')"
     assert list(options_of("--a -1 --b")) == [("a", -1), ("b", True)]
+
+
+def test_names_of_the_old_extension_in_the_schema_have_rows() -> None:
+    named = {name for field in all_fields() for name in field.option.old}
+    assert named - set(EXTENSION) == set()

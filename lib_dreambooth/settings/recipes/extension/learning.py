@@ -167,6 +167,7 @@ LEARNING: Table = {
     "use_shared_src": unused(OWN_COPY),
     "model_type": model_type,
     "v2": flag_on("model.family", "sd2"),
+    "v_pred": flag_on("model.prediction", "velocity"),
     "pretrained_vae_name_or_path": file_at("model.vae", "vae"),
     "clip_skip": to("model.clip_skip", whole),
     "resolution": to("pictures.resolution", size),
