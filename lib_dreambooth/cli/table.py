@@ -46,12 +46,4 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("captions", "lib_dreambooth.cli.captions", "finds and edits over a folder's captions, with undo"),
     Row("tag", "lib_dreambooth.cli.tag", "writes captions with a tagger that you have"),
-    Row(
-        "dataset",
-        "lib_dreambooth.cli.dataset",
-        "says what a folder of pictures holds, what is wrong, and what each picture is trained on",
-        takes_settings=True,
-    ),
-    Row("captions", "lib_dreambooth.cli.captions", "finds and edits over a folder's captions, with undo"),
-    Row("tag", "lib_dreambooth.cli.tag", "writes captions with a tagger that you have"),
 )
