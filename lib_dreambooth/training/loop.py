@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor
 
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.data.feeding.batch import Batch
 from lib_dreambooth.data.feeding.feed import feed
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.training.encoding import caption_states
-from lib_dreambooth.training.objective import draw_noise, draw_timesteps, noised, weighted_loss
+from lib_dreambooth.training.micro_step import micro_step
+from lib_dreambooth.training.objective.objective import Objective
 from lib_dreambooth.training.setup import Prepared
 
 
@@ -29,6 +29,8 @@ def train(
     prepared: Prepared, num_steps: int, check_cancelled: Callable[[], None] = lambda: None
 ) -> Iterator[Stepped]:
     """Takes `num_steps` steps; yields after each. `check_cancelled` raises to stop between two."""
+    objective = Objective(prepared.run, prepared.model)
+    states_of = partial(caption_states, prepared.model, style=prepared.style)
     optimizer = new_optimizer(prepared)
     parameters = [part.parameter for part in prepared.attached.parts()]
     batches = feed(prepared.dataset.plan, prepared.assembler.make, 0, num_steps)
@@ -36,7 +38,7 @@ def train(
         check_cancelled()
         total = 0.0
         for batch in micro_batches:
-            loss = micro_step(prepared, batch)
+            loss = micro_step(prepared.model, objective, batch, states_of).total
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not torch.isfinite(torch.tensor(total)):
@@ -60,28 +62,6 @@ def new_optimizer(prepared: Prepared) -> torch.optim.Optimizer:
         for part in prepared.attached.parts()
     ]
     return torch.optim.AdamW(groups, weight_decay=run.optimizer.weight_decay)
-
-
-def micro_step(prepared: Prepared, batch: Batch) -> Tensor:
-    """The loss of one micro-batch; its gradient is not taken yet."""
-    model, seed = prepared.model, prepared.run.draws.seed
-    assert batch.latents is not None, "pictures are encoded before the first step"
-    device = model.device_of(UNET)
-    visits = batch.plan.visits
-    noise = draw_noise(visits, batch.latents.shape[1:], seed)
-    made = noised(batch.latents, noise, draw_timesteps(visits, model.schedule.num_timesteps, seed), model)
-    with torch.set_grad_enabled(prepared.trains_text):
-        states = caption_states(model, batch.captions, prepared.style)
-    conditions = {}
-    if states.pooled is not None:
-        conditions = {
-            "added_cond_kwargs": {"text_embeds": states.pooled, "time_ids": batch.size_ids.to(device)}
-        }
-    predicted = model.unet(
-        made.noisy.to(device), made.timesteps.to(device), states.joined().to(device), **conditions
-    ).sample
-    masks = None if batch.masks is None else batch.masks.to(device)
-    return weighted_loss(predicted, made.target.to(device), batch.shares.to(device), masks)
 
 
 def not_finite(step: int) -> UserError:
