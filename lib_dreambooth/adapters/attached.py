@@ -1,84 +1,142 @@
-"""Low-rank weights put beside a model's modules, and taken away again without a trace."""
+"""Small networks put beside a model's modules, and taken away again without a trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lib_dreambooth.adapters.low_rank import LowRank
+from lib_dreambooth.adapters.parts import Part, moving_roots, start_parts, stop_parts
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
 from lib_dreambooth.formats.lora import AdapterModule
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """One tensor for the optimizer: whose it is and which of the matrices."""
+class Beside(Protocol):
+    """What stands beside one module: an nn.Module of any kind of network."""
 
-    target: Target
-    role: str  # "down", "up" or "mid"
-    parameter: nn.Parameter
+    def changed(self, output: Tensor, x: Tensor, layer: nn.Module, strength: float = 1.0) -> Tensor:
+        """What the layer gives for `x` with the network at work, where it gave `output` without."""
+        ...
+
+    def norm(self) -> Tensor:
+        """The length of the change of the layer's weights; one number."""
+        ...
+
+    def to_file(self) -> AdapterModule:
+        """The parts as files have them."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def train(self, mode: bool = True) -> Any: ...
 
 
 class Attached:
-    """An adapter at work. The model's own weights are never touched, so `eject` restores every bit."""
+    """A network at work. The model's own weights are never touched, so `eject` restores every bit."""
 
     def __init__(
         self,
         roots: Mapping[str, nn.Module],
         names: AdapterNames,
-        adapters: Mapping[Target, LowRank],
+        adapters: Mapping[Target, Beside],
+        *,
         strengths: Mapping[str, float] | None = None,
+        rates: Mapping[Target, Mapping[str, float]] | None = None,
     ) -> None:
+        """Strengths by part; rates, as factors, by module and the name of its parameter."""
         self.names = names
         self.adapters = dict(adapters)
         self.strengths = dict.fromkeys({target.part for target in adapters}, 1.0) | dict(strengths or {})
+        self._rates = rates or {}
         self._handles = [
-            module_at(roots[target.part], target.path).register_forward_hook(self._hook(target, adapter))
+            module_at(roots[target.part], target.path).register_forward_hook(self._hook(target.part, adapter))
             for target, adapter in self.adapters.items()
         ]
 
-    def _hook(self, target: Target, adapter: LowRank) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        def add(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            strength = self.strengths[target.part]
-            return output if strength == 0 else output + adapter(args[0], layer) * strength
+    def _hook(self, part: str, adapter: Beside) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        strengths = self.strengths
 
-        return add
+        def change(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            strength = strengths[part]
+            return adapter.changed(output, args[0], layer, strength) if strength else output
+
+        return change
 
     @property
     def is_attached(self) -> bool:
         return bool(self._handles)
 
-    def parts(self) -> list[Trained]:
-        """Everything that can be trained, in the order of the targets."""
+    def parts(self) -> list[Part]:
+        """Everything that can be trained, in the order of the modules."""
         return [
-            Trained(target, role, parameter)
+            Part(
+                f"{self.names.written[target]}.{role}",
+                parameter,
+                target.part,
+                self._rates.get(target, {}).get(role, 1.0),
+            )
             for target, adapter in self.adapters.items()
             for role, parameter in adapter.named_parameters()
         ]
 
     def state(self) -> dict[str, Tensor]:
         """Every trained tensor by a name that stays the same between runs."""
-        return {
-            f"{self.names.written[part.target]}.{part.role}": part.parameter.detach() for part in self.parts()
-        }
+        return {part.name: part.parameter.detach() for part in self.parts()}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Puts a `state` back in place; parameters stay the same objects."""
         for part in self.parts():
-            part.parameter.copy_(state[f"{self.names.written[part.target]}.{part.role}"])
+            part.parameter.copy_(state[part.name])
+
+    def training(self, is_on: bool) -> None:
+        """Whether dropouts act."""
+        for adapter in self.adapters.values():
+            adapter.train(is_on)
+
+    def strength(self, value: float) -> None:
+        """How much of it acts, in every part; at 0 the model answers as if it were not there, bit for bit."""
+        self.strengths.update(dict.fromkeys(self.strengths, value))
+
+    def limit_norms(self, max_norm: float) -> Tensor:
+        """Shrinks low-rank weights whose change is longer than `max_norm`; how many, on their device."""
+        shrunk = [
+            low_rank.limit_norm(max_norm)
+            for low_rank in self.adapters.values()
+            if isinstance(low_rank, LowRank)
+        ]
+        return torch.stack(shrunk).sum() if shrunk else torch.tensor(0)
+
+    @torch.no_grad()
+    def norms(self) -> dict[str, Tensor]:
+        """By part the length of all changes together."""
+        lengths: dict[str, list[Tensor]] = {}
+        for target, adapter in self.adapters.items():
+            lengths.setdefault(target.part, []).append(adapter.norm())
+        return {part: torch.stack(found).norm() for part, found in lengths.items()}
+
+    def start(self, part: str) -> None:
+        """Lets a part that was stopped move again."""
+        start_parts(self.parts(), part)
+
+    def stop(self, part: str) -> None:
+        """The part acts on, but stays as it is."""
+        stop_parts(self.parts(), part)
+
+    def trained_roots(self) -> set[str]:
+        """The parts of the model that gradients have to reach now."""
+        return moving_roots(self.parts())
 
     def export(self) -> dict[Target, AdapterModule]:
         """What `formats.lora.write_adapter` writes."""
         return {target: adapter.to_file() for target, adapter in self.adapters.items()}
 
     def eject(self) -> None:
-        """Takes the adapter away; doing so twice does nothing."""
+        """Takes the network away; doing so twice does nothing."""
         handles, self._handles = self._handles, []
         for handle in handles:
             handle.remove()

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lib_dreambooth.adapters.attached import Attached
-from lib_dreambooth.adapters.low_rank import LowRank, fresh, from_file
+from lib_dreambooth.adapters.attached import Attached, Beside
+from lib_dreambooth.adapters.low_rank import NO_DROPOUTS, Dropouts, fresh, from_file
+from lib_dreambooth.adapters.norms import norm_from_file
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.diffusion.draws import Draw
@@ -21,7 +22,7 @@ from lib_dreambooth.formats.lora import AdapterFile, AdapterModule
 
 log = logging.getLogger(__name__)
 
-PLAIN = {"lora", "locon"}
+PLAIN = {"lora", "locon", "norm"}
 NUM_SHOWN = 3
 
 
@@ -42,7 +43,7 @@ def attach_file(
     require_plain(adapter.kind, adapter.path, family)
     placed, unknown = adapter.placed(names)
     if not placed:
-        raise _does_not_fit(adapter.path, f"none of its {len(unknown)} modules is in this model", family)
+        raise does_not_fit(adapter.path, f"none of its {len(unknown)} modules is in this model", family)
     if unknown:
         log.warning(
             "%s: %d modules are not in this model and do nothing, such as %s.",
@@ -50,16 +51,20 @@ def attach_file(
             len(unknown),
             ", ".join(unknown[:NUM_SHOWN]),
         )
-    present = {target: module for target, module in placed.items() if target.part in roots}
     adapters = {
-        target: _fitted(adapter.path, target, module, names, family) for target, module in present.items()
+        target: fitted(adapter.path, target, module, names, family)
+        for target, module in placed.items()
+        if target.part in roots
     }
-    for target, low_rank in adapters.items():
+    for target, beside in adapters.items():
         weight = weight_at(roots, target)
-        place(low_rank, weight.device, weight.dtype)
-        low_rank.requires_grad_(False)
+        place(beside, weight.device, weight.dtype)
+        for _, parameter in beside.named_parameters():
+            parameter.requires_grad_(False)
     strengths = {part: unet_strength if part == UNET else text_strength for part in roots}
-    return Attached(roots, names, adapters, strengths)
+    attached = Attached(roots, names, adapters, strengths=strengths)
+    attached.training(False)
+    return attached
 
 
 def attach_new(
@@ -101,21 +106,31 @@ def weight_at(roots: Mapping[str, nn.Module], target: Target) -> nn.Parameter:
     return next(module_at(roots[target.part], target.path).parameters())
 
 
-def place(low_rank: LowRank, device: torch.device, dtype: torch.dtype | None = None) -> None:
+def place(beside: Beside, device: torch.device, dtype: torch.dtype | None = None) -> None:
     """`Module.to`, which does nothing while a WebUI loads a model."""
-    for parameter in low_rank.parameters():
+    for _, parameter in beside.named_parameters():
         parameter.data = parameter.data.to(device, dtype)
 
 
-def _fitted(path: Path, target: Target, module: AdapterModule, names: AdapterNames, family: str) -> LowRank:
-    low_rank = from_file(module, names.shapes[target])
-    if low_rank is None:
-        shape = "x".join(map(str, names.shapes[target]))
-        raise _does_not_fit(path, f"`{names.written[target]}` does not fit a weight of {shape}", family)
-    return low_rank
+def fitted(
+    path: Path,
+    target: Target,
+    module: AdapterModule,
+    names: AdapterNames,
+    family: str,
+    dropouts: Dropouts = NO_DROPOUTS,
+) -> Beside:
+    """A file's network for one layer. Raises FileError where it is for another shape."""
+    shape = names.shapes[target]
+    found = norm_from_file(module.parts, shape) if len(shape) == 1 else from_file(module, shape, dropouts)
+    if found is None:
+        sizes = "x".join(map(str, shape))
+        raise does_not_fit(path, f"`{names.written[target]}` does not fit a weight of {sizes}", family)
+    return found
 
 
-def _does_not_fit(path: Path, why: str, family: str) -> FileError:
+def does_not_fit(path: Path, why: str, family: str) -> FileError:
+    """The sentence for a file that is for another model."""
     return FileError(
         f"does not fit this model: {why}.",
         where=str(path),

@@ -6,6 +6,7 @@ I: inputs, O: outputs, r: rank, k: kernel. The layer gives W x + strength * (alp
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,18 +18,42 @@ from lib_dreambooth.formats.links import Shape
 from lib_dreambooth.formats.lora import AdapterModule, lora_shapes
 
 
+@dataclass(frozen=True)
+class Dropouts:
+    """Chances, in training alone, of being left out: each value between the matrices, each rank, all of it.
+
+    As in kohya's scripts: values and ranks that stay are made larger, a layer that stays is not.
+    """
+
+    values: float = 0.0
+    ranks: float = 0.0
+    layer: float = 0.0
+
+
+NO_DROPOUTS = Dropouts()
+
+
 class LowRank(nn.Module):
     """`down` [r, I] or [r, I, k, k] and `up` [O, r] or [O, r, 1, 1]; `mid` [r, r, k, k] in Tucker's form.
 
-    It computes in the precision of what comes in, whatever its own is.
+    It computes in the precision of the layer's output, whatever its own is.
     """
 
-    def __init__(self, down: Tensor, up: Tensor, alpha: float, mid: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        down: Tensor,
+        up: Tensor,
+        alpha: float,
+        mid: Tensor | None = None,
+        dropouts: Dropouts = NO_DROPOUTS,
+    ) -> None:
         super().__init__()
         self.down = nn.Parameter(down)
         self.up = nn.Parameter(up)
         self.mid = nn.Parameter(mid) if mid is not None else None
-        self.alpha = alpha
+        # Files carry it in float32: what was trained with is what a reader finds.
+        self.alpha = float(torch.tensor(alpha, dtype=torch.float32))
+        self.dropouts = dropouts
 
     @property
     def rank(self) -> int:
@@ -38,12 +63,27 @@ class LowRank(nn.Module):
     def scale(self) -> float:
         return self.alpha / self.rank
 
-    def forward(self, x: Tensor, layer: nn.Module) -> Tensor:
-        """What is added to the layer's output, at strength 1."""
-        hidden = self._lowered(x, layer)
-        up = self.up.to(x.dtype)
-        raised = F.linear(hidden, up) if up.dim() == 2 else F.conv2d(hidden, up)
-        return raised * self.scale
+    def changed(self, output: Tensor, x: Tensor, layer: nn.Module, strength: float = 1.0) -> Tensor:
+        """The layer's output for `x` with this added to it."""
+        scale = self.scale * strength
+        drops = self.dropouts if self.training else NO_DROPOUTS
+        # Drawn on the CPU as kohya does, so that nothing waits for the card.
+        if drops.layer and float(torch.rand(1)) < drops.layer:
+            return output
+        hidden = self._lowered(x.to(output.dtype), layer)
+        if drops.values:
+            hidden = F.dropout(hidden, drops.values)
+        if drops.ranks:
+            hidden = hidden * _kept_ranks(hidden, drops.ranks)
+            scale /= 1.0 - drops.ranks
+        up = self.up.to(output.dtype)
+        if up.dim() == 4:
+            return torch.add(output, F.conv2d(hidden, up), alpha=scale)
+        # Scale and addition inside the product: two passes over the output are saved.
+        rows = torch.addmm(
+            output.reshape(-1, output.shape[-1]), hidden.reshape(-1, hidden.shape[-1]), up.t(), alpha=scale
+        )
+        return rows.view(output.shape)
 
     def _lowered(self, x: Tensor, layer: nn.Module) -> Tensor:
         down = self.down.to(x.dtype)
@@ -63,6 +103,23 @@ class LowRank(nn.Module):
             return torch.einsum("or,rikl->oikl", up, lowered) * self.scale
         return (up @ down.flatten(1)).reshape(up.shape[0], *down.shape[1:]) * self.scale
 
+    @torch.no_grad()
+    def norm(self) -> Tensor:
+        """The length of `weight`, from products of rank x rank where that is possible; one number."""
+        if self.mid is not None:
+            return self.weight().norm()
+        up, down = self.up.float().flatten(1), self.down.float().flatten(1)
+        return ((up.t() @ up) * (down @ down.t())).sum().clamp(min=0.0).sqrt() * abs(self.scale)
+
+    @torch.no_grad()
+    def limit_norm(self, max_norm: float) -> Tensor:
+        """Shrinks both matrices alike where `norm` is beyond; whether it did, still on its device."""
+        norm = self.norm().clamp(min=max_norm / 2)
+        factor = (norm.clamp(max=max_norm) / norm).sqrt()
+        self.up.mul_(factor)
+        self.down.mul_(factor)
+        return norm > max_norm
+
     def to_file(self) -> AdapterModule:
         """The parts as files have them."""
         parts = {"lora_down": self.down.detach(), "lora_up": self.up.detach()}
@@ -71,22 +128,24 @@ class LowRank(nn.Module):
         return AdapterModule(parts, self.alpha)
 
 
-def fresh(shape: Shape, rank: int, alpha: float, draw: Draw) -> LowRank:
+def fresh(shape: Shape, rank: int, alpha: float, draw: Draw, dropouts: Dropouts = NO_DROPOUTS) -> LowRank:
     """New weights that change nothing yet: `up` is zero, `down` even between +-1 / sqrt(fan in)."""
     shapes = lora_shapes(shape, rank)
     bound = 1.0 / math.sqrt(math.prod(shape[1:]))
     count = math.prod(shapes["lora_down"])
     down = torch.from_numpy((2.0 * draw.uniforms(count) - 1.0) * bound).float()
-    return LowRank(down.reshape(shapes["lora_down"]), torch.zeros(shapes["lora_up"]), alpha)
+    return LowRank(
+        down.reshape(shapes["lora_down"]), torch.zeros(shapes["lora_up"]), alpha, dropouts=dropouts
+    )
 
 
-def from_file(module: AdapterModule, shape: Shape) -> LowRank | None:
+def from_file(module: AdapterModule, shape: Shape, dropouts: Dropouts = NO_DROPOUTS) -> LowRank | None:
     """A file's parts for a layer whose weight has this shape; None where they do not fit it.
 
     Files have 1x1 convolutions as matrices and linear layers as convolutions; both are meant.
     """
     down, up, mid = (module.parts.get(part) for part in ("lora_down", "lora_up", "lora_mid"))
-    if down is None or up is None or down.shape[0] != up.shape[1]:
+    if down is None or up is None or down.dim() < 2 or up.dim() < 2 or down.shape[0] != up.shape[1]:
         return None
     rank = down.shape[0]
     wanted = lora_shapes(shape, rank)
@@ -95,7 +154,22 @@ def from_file(module: AdapterModule, shape: Shape) -> LowRank | None:
     down, up = _reshaped(down, wanted["lora_down"]), _reshaped(up, wanted["lora_up"])
     if down is None or up is None or (mid is not None and mid.shape != (rank, rank, *shape[2:])):
         return None
-    return LowRank(down, up, module.scale * rank, mid)
+    # Not by way of the scale: dividing by the rank and multiplying again can lose the last bit.
+    is_plain = module.alpha is not None and "scale" not in module.parts
+    alpha = module.alpha if is_plain else module.scale * rank
+    return LowRank(down, up, alpha or 0.0, mid, dropouts)
+
+
+def _kept_ranks(hidden: Tensor, chance: float) -> Tensor:
+    """For each picture which ranks stay, in the shape that multiplies `hidden`."""
+    is_map = hidden.dim() == 4
+    batch, rank = hidden.shape[0], hidden.shape[1] if is_map else hidden.shape[-1]
+    kept = torch.rand((batch, rank), device=hidden.device) > chance
+    if is_map:
+        kept = kept[:, :, None, None]
+    elif hidden.dim() == 3:
+        kept = kept[:, None, :]
+    return kept.to(hidden.dtype)
 
 
 def _reshaped(tensor: Tensor, shape: Shape) -> Tensor | None:

@@ -57,7 +57,7 @@ def new_optimizer(prepared: Prepared) -> torch.optim.Optimizer:
     groups = [
         {
             "params": [part.parameter],
-            "lr": rates.get(part.target.part, run.parts.text_encoder_1.rate or run.rates.learning_rate),
+            "lr": part.rate * rates.get(part.part, run.parts.text_encoder_1.rate or run.rates.learning_rate),
         }
         for part in prepared.attached.parts()
     ]

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 
 from lib_dreambooth.adapters.attached import Attached
-from lib_dreambooth.adapters.lora import attach_new
-from lib_dreambooth.adapters.targets import attention_targets
+from lib_dreambooth.adapters.build import attach
+from lib_dreambooth.adapters.merging import merge_files
 from lib_dreambooth.data.cache.latents import LatentCache
 from lib_dreambooth.data.cache.stores import MemoryStore
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.feeding.batch import Assembler
 from lib_dreambooth.data.scanning.scan import scan
 from lib_dreambooth.formats.adapter_names import names_of
-from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET
+from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.models.encode import TextStyle
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
@@ -37,32 +37,19 @@ class Prepared:
 
     @property
     def trains_text(self) -> bool:
-        return any(part.target.part != UNET for part in self.attached.parts())
+        return any(part.part != UNET for part in self.attached.parts())
 
 
 def prepare(run: Run, base: Path, device: torch.device | str = "cpu") -> Prepared:
     """Reads the model, encodes the pictures, puts a fresh adapter beside the parts that are trained."""
     model = read_model(base, device=device, dtype=torch.float32)
+    names = names_of(model.source.kind)
+    merge_files(run.model.merge, model.modules, names, model.family.name)
     dataset = Dataset(run, scan(run))
     latents = LatentCache(MemoryStore(), vae=model.source.sha256)
     latents.fill(dataset.wanted(dataset.plan.pairs_of_epoch(0)), latent_encoder(model), workers=1)
     assembler = Assembler(dataset, latents)
     style = TextStyle(kind="kohya", emphasis="None", clip_skip=run.model.clip_skip)
-    return Prepared(run, model, dataset, assembler, attach(run, model), style)
-
-
-def attach(run: Run, model: LoadedModel) -> Attached:
-    """A fresh low-rank adapter beside the modules that the settings name."""
-    names = names_of(model.source.kind)
-    trained = {
-        UNET: run.parts.unet.train,
-        TEXT: run.parts.text_encoder_1.train,
-        TEXT_2: run.parts.text_encoder_2.train,
-    }
-    network = run.network
-    targets = [
-        (target, network.rank, network.alpha)
-        for target in attention_targets(names)
-        if trained[target.part] and target.part in model.modules
-    ]
-    return attach_new(targets, model.modules, names, run.draws.seed)
+    attached = attach(run, model.modules, names, model.family.name, rules=model.rules)
+    assert isinstance(attached, Attached), "whole weights have no file of their own yet"
+    return Prepared(run, model, dataset, assembler, attached, style)
