@@ -51,7 +51,7 @@ class Objective:
         return self._made(latents, noises, mixed, self.noising.timesteps(visits), masks)
 
     def noised_at(self, batch: Batch, timestep: int, seed: int) -> Noised:
-        """The batch at one noise level, each picture with plain noise of its own that never changes: to measure."""
+        """The batch at one noise level, each picture with its own plain noise that never changes."""
         latents, visits = latents_of(batch), batch.plan.visits
         drawn = [
             Draw(seed, "measured noise", visit.item.id).normal_tensor(latents.shape[1:]) for visit in visits
