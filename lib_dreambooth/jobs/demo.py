@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from lib_dreambooth.sampling.grid import draw_grid
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 from lib_dreambooth.settings.schema import Run
-from lib_dreambooth.training.export import export_lora
+from lib_dreambooth.training.export.facts import Session, base_facts, data_facts
+from lib_dreambooth.training.export.files import Exporter
+from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.loop import train
-from lib_dreambooth.training.setup import prepare
+from lib_dreambooth.training.setup import Prepared, prepare
 
 NUM_STEPS = 150
 STRENGTHS = (0.0, 0.5, 1.0)
@@ -49,6 +52,7 @@ def demo_settings(pictures_dir: Path) -> Run:
         "parts": {"text_encoder_1": {"rate": 1e-3}},
         "length": {"train_for": f"{NUM_STEPS} steps", "batch_size": 4},
         "draws": {"seed": 1},
+        "saving": {"subfolder": False},
     }
     return settings.read(values).run
 
@@ -64,11 +68,27 @@ def run_demo(
     for stepped in train(prepared, num_steps):
         losses.append(stepped.loss)
         on_step(stepped.step, stepped.loss)
-    lora = export_lora(prepared, folder / f"{subject.TRIGGER}-{num_steps:06d}.safetensors")
+    lora = export(prepared, folder, num_steps)
     prepared.attached.eject()
     grid = folder / "before-and-after.png"
     draw_before_and_after(Generator(prepared.model), lora, grid)
     return Demo(lora, grid, tuple(losses))
+
+
+def export(prepared: Prepared, folder: Path, num_steps: int) -> Path:
+    """The LoRA as a file with all that it says about itself."""
+    session = Session(prepared.run.draws.seed, time.time(), num_steps)
+    exporter = Exporter(
+        prepared.run,
+        base_facts(prepared.model),
+        Folders(folder, folder, folder, folder),
+        session,
+        name=subject.TRIGGER,
+        data=data_facts(prepared.dataset),
+    )
+    epoch = -(-num_steps // prepared.dataset.plan.steps_per_epoch)
+    attached = prepared.attached
+    return exporter.write_adapter(attached.export(), attached.names, step=num_steps, epoch=epoch).path
 
 
 def draw_before_and_after(generator: Generator, lora: Path, path: Path) -> None:

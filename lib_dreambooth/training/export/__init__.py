@@ -1,0 +1,1 @@
+"""What was trained as files that hosts read: names, metadata, side files, space, and what is kept."""
