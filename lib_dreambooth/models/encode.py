@@ -85,14 +85,21 @@ def encode_prompts(
     prompts: Sequence[str],
     style: TextStyle = DEFAULT_STYLE,
     embeddings: Embeddings = NO_EMBEDDINGS,
+    *,
+    share_mean: bool = False,
 ) -> TextStates:
-    """The states of the prompts; shorter ones are filled up with empty chunks. Gradients flow."""
+    """The states of the prompts; shorter ones are filled up with empty chunks. Gradients flow.
+
+    `share_mean` is for the texts of one prompt that changes on its way: the WebUI restores the mean over all.
+    """
     words = embeddings.words()
     states = []
     pooled = None
     for encoder in encoders:
         table = rows_of(prompts, encoder.rule.pad_id, style, words)
-        found, of_first = _encode_table(encoder, table, style, embeddings.of_part(encoder.part))
+        found, of_first = _encode_table(
+            encoder, table, style, embeddings.of_part(encoder.part), share_mean=share_mean
+        )
         states.append(found)
         pooled = of_first if of_first is not None else pooled
     return TextStates(tuple(states), pooled)
@@ -137,7 +144,12 @@ def layer_of(encoder: TextEncoder, style: TextStyle) -> int:
 
 
 def _encode_table(
-    encoder: TextEncoder, table: list[list[Row]], style: TextStyle, vectors: Mapping[str, Tensor]
+    encoder: TextEncoder,
+    table: list[list[Row]],
+    style: TextStyle,
+    vectors: Mapping[str, Tensor],
+    *,
+    share_mean: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """States [B, N, D] and pooled [B, P] of prompts in rows; one pass for each column of chunks."""
     layer = layer_of(encoder, style)
@@ -147,12 +159,12 @@ def _encode_table(
         rows = [prompt[index] for prompt in table]
         states, of_column = encoder.encode(rows, layer, vectors)
         pooled = of_column if index == 0 else pooled
-        columns.append(weighed(states, rows, style.emphasis))
+        columns.append(weighed(states, rows, style.emphasis, share_mean=share_mean))
     return stitched(columns) if style.kind == "kohya" else torch.cat(columns, dim=1), pooled
 
 
-def weighed(states: Tensor, rows: Sequence[Row], emphasis: str) -> Tensor:
-    """States times the weights of their tokens; "Original" then restores each row's mean."""
+def weighed(states: Tensor, rows: Sequence[Row], emphasis: str, *, share_mean: bool = False) -> Tensor:
+    """States times the weights of their tokens; "Original" then restores each row's mean, or all rows'."""
     if emphasis in ("None", "Ignore"):
         return states
     weights = torch.tensor([row.weights for row in rows], device=states.device)
@@ -161,7 +173,8 @@ def weighed(states: Tensor, rows: Sequence[Row], emphasis: str) -> Tensor:
     changed = states * weights[..., None].to(states.dtype)
     if emphasis == "No norm":
         return changed
-    return changed * (states.mean((1, 2), keepdim=True) / changed.mean((1, 2), keepdim=True))
+    over = (0, 1, 2) if share_mean else (1, 2)
+    return changed * (states.mean(over, keepdim=True) / changed.mean(over, keepdim=True))
 
 
 def stitched(columns: Sequence[Tensor]) -> Tensor:

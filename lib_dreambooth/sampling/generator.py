@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from lib_dreambooth.formats.keymap import UNET, VAE
-from lib_dreambooth.models.encode import NO_EMBEDDINGS, Embeddings, TextStates, encode_prompts
+from lib_dreambooth.models.encode import NO_EMBEDDINGS, Embeddings
 from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.sampling.conditions import ConditionMaker, Course, plan_of
 from lib_dreambooth.sampling.decoding import decode_picture
-from lib_dreambooth.sampling.guidance import Condition, Guided
+from lib_dreambooth.sampling.guidance import Guided
 from lib_dreambooth.sampling.loras import LoraUse, loras_at_work
 from lib_dreambooth.sampling.noise import PictureNoise
 from lib_dreambooth.sampling.picture_settings import SAMPLERS, PictureSettings
@@ -23,9 +24,6 @@ from lib_dreambooth.sampling.solvers import dpmpp_2m, euler, euler_ancestral
 from lib_dreambooth.sampling.timestep_solvers import ddim, ddim_timesteps, unipc
 from lib_dreambooth.sampling.upsampling import cutting_upsamplers
 from lib_dreambooth.sampling.watch import Progress, Watch, ignore, never
-
-# The states of each text, by the text and whether it is a negative one.
-Texts = dict[tuple[str, bool], TextStates]
 
 LATENT_STEP = 8
 # Channels that inpainting UNets take beside the latents: a mask and the masked picture.
@@ -62,10 +60,12 @@ class Generator:
         settings.check()
         numbered = numbered_requests(requests, settings)
         with loras_at_work(self.model, loras, self.embeddings) as embeddings:
-            texts = self._texts(numbered, settings, embeddings)
-            for start, batch in batches(numbered, texts, settings.batch_size):
+            maker = ConditionMaker(self.model, settings, embeddings)
+            plans = [plan_of(one.prompt, one.negative, settings) for one in numbered]
+            for start, end in batches([maker.shape_of(plan) for plan in plans], settings.batch_size):
                 watch = Watch(should_stop, on_progress, self._num_calls(settings), start)
-                for latent in self._latents(batch, texts, settings, watch):
+                seeds = [request.seed or 0 for request in numbered[start:end]]
+                for latent in self._latents(seeds, maker.courses(plans[start:end]), settings, watch):
                     watch.check()
                     yield decode_picture(self.model, latent)
                 watch.report()
@@ -76,22 +76,10 @@ class Generator:
             return len(ddim_timesteps(settings.steps, self.model.schedule.num_timesteps)) - 1
         return settings.steps
 
-    def _texts(self, requests: Sequence[Request], settings: PictureSettings, embeddings: Embeddings) -> Texts:
-        """Each text is encoded alone, so that no picture depends on its neighbours."""
-        wanted = [(request.prompt, False) for request in requests]
-        wanted += [(request.negative, True) for request in requests]
-        found = {}
-        for text, is_negative in dict.fromkeys(wanted):
-            states = encode_prompts(self.model.encoders, [text], settings.text_style, embeddings)
-            # SDXL was trained with zeros for no text; the WebUI gives them to empty negative prompts only.
-            is_nothing = is_negative and text == "" and self.model.family.has_size_ids
-            found[text, is_negative] = states.zeroed() if is_nothing else states
-        return found
-
     def _latents(
         self,
-        batch: Sequence[Request],
-        texts: Texts,
+        seeds: Sequence[int],
+        courses: tuple[Sequence[Course], Course],
         settings: PictureSettings,
         watch: Watch,
     ) -> Tensor:
@@ -100,30 +88,20 @@ class Generator:
         schedule = self.model.schedule.rescaled() if settings.is_zero_terminal else self.model.schedule
         alphas_bar = schedule.for_sampling()
         shape = (self.model.latent_channels, settings.height // LATENT_STEP, settings.width // LATENT_STEP)
-        seeds = [request.seed or 0 for request in batch]
         noise = PictureNoise(seeds, shape, settings.noise_source, device, settings.ensd)
+        positive, negative = courses
         guided = Guided(
             unet=self.model.unet,
-            positive=self._condition([texts[request.prompt, False] for request in batch], settings),
-            negative=self._condition([texts[request.negative, True] for request in batch], settings),
+            positive=positive,
+            negative=negative,
             guidance=settings.guidance,
             prediction=self.model.prediction,
             alphas_bar=alphas_bar,
             more_channels=self._more_channels(settings),
-            before_call=watch.step,
+            before_step=watch.step,
         )
         with self._upsampling(shape):
             return solve(guided, noise, alphas_bar, settings)
-
-    def _condition(self, texts: Sequence[TextStates], settings: PictureSettings) -> Condition:
-        device, dtype = self.model.device_of(UNET), self.model.dtype_of(UNET)
-        states = torch.cat([text.joined() for text in texts]).to(device, dtype)
-        if not self.model.family.has_size_ids:
-            return Condition(states)
-        pooled = torch.cat([text.pooled for text in texts if text.pooled is not None]).to(device, dtype)
-        # Original size, top left corner of the cut, target size: each height first.
-        ids = [settings.height, settings.width, 0, 0, settings.height, settings.width]
-        return Condition(states, pooled, torch.tensor([ids] * len(texts), device=device, dtype=dtype))
 
     def _more_channels(self, settings: PictureSettings) -> Tensor | None:
         """For inpainting models: everything is masked, and what was there is grey."""
@@ -174,19 +152,12 @@ def numbered_requests(requests: Sequence[Request], settings: PictureSettings) ->
     ]
 
 
-def batches(requests: Sequence[Request], texts: Texts, size: int) -> Iterator[tuple[int, list[Request]]]:
-    """Neighbours that can be drawn together, with the number of the first: their texts are equally long."""
-
-    def lengths(request: Request) -> tuple[int, int]:
-        chosen = (texts[request.prompt, False], texts[request.negative, True])
-        return chosen[0].states[0].shape[1], chosen[1].states[0].shape[1]
-
+def batches(shapes: Sequence[object], size: int) -> Iterator[tuple[int, int]]:
+    """Where neighbours of the same shape begin and end, at most `size` at a time."""
     start = 0
-    while start < len(requests):
+    while start < len(shapes):
         end = start + 1
-        while (
-            end < len(requests) and end - start < size and lengths(requests[end]) == lengths(requests[start])
-        ):
+        while end < min(len(shapes), start + size) and shapes[end] == shapes[start]:
             end += 1
-        yield start, list(requests[start:end])
+        yield start, end
         start = end

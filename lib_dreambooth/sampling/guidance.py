@@ -5,7 +5,7 @@ B: pictures, C, H, W: a latent, N, D: text states, P: pooled text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,57 +13,38 @@ import torch
 from torch import Tensor
 
 from lib_dreambooth.diffusion.conversions import noise_from_velocity
+from lib_dreambooth.sampling.conditions import Condition, Course, joined
 from lib_dreambooth.sampling.sigmas import SigmaTable
-
-
-@dataclass(frozen=True, eq=False)
-class Condition:
-    """What the UNet is told: text states [B, N, D], and for SDXL pooled [B, P] and sizes [B, 6]."""
-
-    states: Tensor
-    pooled: Tensor | None = None
-    size_ids: Tensor | None = None
-
-    def beside(self, other: Condition) -> Condition:
-        """Both as one batch, this one first."""
-        return Condition(
-            torch.cat([self.states, other.states]),
-            None if self.pooled is None else torch.cat([self.pooled, other.pooled]),  # type: ignore[list-item]
-            None if self.size_ids is None else torch.cat([self.size_ids, other.size_ids]),  # type: ignore[list-item]
-        )
-
-    def added(self) -> dict[str, Tensor] | None:
-        """What SDXL's UNet takes beside the states."""
-        if self.pooled is None or self.size_ids is None:
-            return None
-        return {"text_embeds": self.pooled, "time_ids": self.size_ids}
 
 
 @dataclass(eq=False)
 class Guided:
-    """The UNet under a positive and a negative condition; asks before every call whether to go on."""
+    """The UNet under positive and negative conditions; asks before every step whether to go on."""
 
     unet: Any
-    positive: Condition
-    negative: Condition
+    positive: Sequence[Course]
+    negative: Course
     guidance: float
     prediction: str  # "epsilon" or "v"
     alphas_bar: Tensor  # [T]
     more_channels: Tensor | None = None  # [1, C', H, W] of inpainting models
-    before_call: Callable[[], None] = lambda: None
+    before_step: Callable[[], None] = lambda: None
+    step: int = 0  # how many are done
 
     def raw(self, latents: Tensor, timestep: float) -> Tensor:
         """The guided prediction at scaled latents: noise or velocity, as the network was trained."""
-        self.before_call()
-        if self.guidance == 1.0:
-            return self._call(latents, timestep, self.positive)
-        if self.positive.states.shape[1] == self.negative.states.shape[1]:
-            both = self._call(torch.cat([latents, latents]), timestep, self.positive.beside(self.negative))
-            positive, negative = both.chunk(2)
-        else:
-            positive = self._call(latents, timestep, self.positive)
-            negative = self._call(latents, timestep, self.negative)
-        return negative + (positive - negative) * self.guidance
+        self.before_step()
+        positive = [course.at(self.step) for course in self.positive]
+        negative = self.negative.at(self.step)
+        self.step += 1
+        weights = [course.weight * self.guidance for course in self.positive]
+        if weights == [1.0]:
+            return self._call(latents, timestep, positive[0])
+        base, *others = self._call_all(latents, timestep, [negative, *positive])
+        result = base
+        for weight, other in zip(weights, others, strict=True):
+            result = result + (other - base) * weight
+        return result
 
     def noise_at(self, latents: Tensor, timestep: float) -> Tensor:
         """The noise in latents of unit variance."""
@@ -83,6 +64,15 @@ class Guided:
             return latents * scale**2 - said * (sigma * scale)
 
         return denoise
+
+    def _call_all(
+        self, latents: Tensor, timestep: float, conditions: Sequence[Condition]
+    ) -> Sequence[Tensor]:
+        """What the network says under each condition: in one batch where they are equally long."""
+        if len({condition.states.shape[1] for condition in conditions}) > 1:
+            return [self._call(latents, timestep, condition) for condition in conditions]
+        count = len(conditions)
+        return self._call(latents.repeat(count, 1, 1, 1), timestep, joined(conditions)).chunk(count)
 
     def _call(self, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         weight = next(self.unet.parameters())

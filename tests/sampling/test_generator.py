@@ -15,13 +15,12 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from PIL import Image
 from torch import Tensor
 
-from lib_dreambooth.adapters.lora import attach_new
 from lib_dreambooth.adapters.targets import attention_targets
 from lib_dreambooth.base.errors import Cancelled, FileError, SettingsError
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import TEXT
-from lib_dreambooth.formats.lora import write_adapter
+from lib_dreambooth.formats.safetensors_write import write_safetensors
 from lib_dreambooth.models.encode import Embeddings, encode_prompts
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
@@ -202,14 +201,20 @@ def test_progress_counts_every_network_call(sd1: LoadedModel, sampler: str) -> N
 
 
 def lora_file(model: LoadedModel, path: Path) -> Path:
-    """A LoRA with a visible effect."""
+    """A LoRA with a visible effect on every attention layer, as any trainer writes it."""
     names = names_of(model.source.kind)
-    attached = attach_new([(t, 2, 2.0) for t in attention_targets(names)], model.modules, names, seed=1)
-    attached.eject()
-    for part in attached.parts():
-        if part.role == "up":
-            part.parameter.data = 0.1 * Draw(1, "up", *part.target).normal_tensor(part.parameter.shape)
-    write_adapter(path, attached.export(), names, metadata={"ss_base_model_version": "sd_v1"})
+    tensors = {}
+    for target in attention_targets(names):
+        width_out, width_in, *kernel = names.shapes[target]
+        down = Draw(1, "down", *target).normal_tensor((2, width_in, *kernel)) / width_in**0.5
+        up = 0.2 * Draw(1, "up", *target).normal_tensor((width_out, 2, *(1 for _ in kernel)))
+        for name, tensor in (
+            ("lora_down.weight", down),
+            ("lora_up.weight", up),
+            ("alpha", torch.tensor(2.0)),
+        ):
+            tensors[f"{names.written[target]}.{name}"] = tensor
+    write_safetensors(path, tensors, {"ss_base_model_version": "sd_v1"})
     return path
 
 
