@@ -27,7 +27,7 @@ class Noise(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Random Offset Strength",
-            "Draw the strength between 0 and the value.",
+            "Draw each picture's strength between 0 and the value.",
             when=is_set("noise.offset"),
             kohya=names("noise_offset_random_strength"),
         ),
@@ -36,7 +36,7 @@ class Noise(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Adaptive Offset",
-            "Adds the picture's own mean, times this, to the offset.",
+            "Adds the size of the picture's own mean, times this, to the strength of the offset.",
             low=-10,
             high=10,
             when=is_set("noise.offset"),
@@ -57,7 +57,7 @@ class Noise(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Multires Noise Discount",
-            "Each coarser grain is this much weaker.",
+            "Strength of each coarser grain against the one before.",
             low=0,
             high=1,
             when=is_set("noise.pyramid_levels"),
@@ -89,7 +89,7 @@ class Noise(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Random Input Perturbation",
-            "Draw the strength between 0 and the value.",
+            "Draw each picture's strength between 0 and the value.",
             when=is_set("noise.perturbation"),
             kohya=names("ip_noise_gamma_random_strength"),
         ),
@@ -141,7 +141,8 @@ class Noise(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Timestep Spread",
-            "Width of the logit-normal distribution, or strength of the slope of the others; 1 is moderate.",
+            "Width of the logit-normal distribution, or how steeply the others rise; 1 is moderate: a straight "
+            "line from nothing.",
             above=0,
             high=100,
             when=~is_("noise.timesteps", "uniform"),
