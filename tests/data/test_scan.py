@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_dreambooth import settings
 from lib_dreambooth.base.errors import Cancelled, FileError, UserError
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.data.scanning import facts as facts_module
@@ -387,3 +388,12 @@ def test_a_250_character_name(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     shutil.copy(source, tmp_path / "p" / name)
     assert names(scan(made_run(of(tmp_path / "p"))).items) == [name]
+
+
+def test_a_folder_whose_pictures_are_all_broken_says_so(tmp_path: Path) -> None:
+    for number, size in enumerate((10, 20, 60)):
+        (tmp_path / f"{number}.bmp").write_bytes((b"BM" + bytes(58))[:size])
+    with pytest.raises(UserError) as caught:
+        scan(settings.read({"concepts": [{"folder": str(tmp_path)}]}).run)
+    assert "none of the 3 pictures" in caught.value.what
+    assert "`0.bmp` the picture is cut short" in caught.value.what

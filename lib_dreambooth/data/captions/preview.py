@@ -9,6 +9,7 @@ from typing import Any
 from lib_dreambooth.data.captions.choices import Visit
 from lib_dreambooth.data.captions.compose import Line, caption_for, possible_captions, prepare, warmup_steps
 from lib_dreambooth.data.item import Finding, Item
+from lib_dreambooth.settings.length import plural
 from lib_dreambooth.settings.sections.captions import Captions
 from lib_dreambooth.settings.sections.concept import Concept
 
@@ -134,7 +135,8 @@ def cut_findings(previews: Iterable[CaptionPreview]) -> list[Finding]:
             "caption-cut",
             "warning",
             tuple(shown.path for shown in cut),
-            f"{len(cut)} captions are longer than the token limit; the longest has {longest} tokens.",
+            f"{len(cut)} {plural(len(cut), 'caption is', 'captions are')} longer than the token limit; "
+            f"the longest has {longest} tokens.",
             "What lies behind the limit is not learned by name and becomes part of the subject.",
             "Raise Max Token Length or shorten these captions.",
         )

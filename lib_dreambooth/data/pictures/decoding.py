@@ -11,6 +11,7 @@ from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.data.pictures.colour import split_alpha, to_srgb
 from lib_dreambooth.data.pictures.formats import is_cut_short
 from lib_dreambooth.data.pictures.opening import (
+    CUT_SHORT,
     DAMAGE,
     MAX_PIXELS,
     first_line,
@@ -56,7 +57,7 @@ def decode(path: Path | str, upright: bool = True, max_pixels: int = MAX_PIXELS)
     with open_file(path) as file:
         image = open_image(file, path)
         if is_cut_short(file, str(image.format)):
-            raise unreadable(path, "is cut short: its end is missing")
+            raise unreadable(path, CUT_SHORT)
         reduced = reduction(image.size, str(image.format), max_pixels, path)
         try:
             file.seek(0)

@@ -33,6 +33,7 @@ ORIENTATION_TAG = 0x0112
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 # The orientations whose width and height change places.
 LYING = frozenset({5, 6, 7, 8})
+CUT_SHORT = "is cut short: its end is missing"
 ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 
 # What a damaged file makes Pillow raise, by format and version.
@@ -126,8 +127,16 @@ def open_image(file: BinaryIO, path: Path | str) -> ImageFile.ImageFile:
     try:
         image = factory(file, str(path))
     except DAMAGE as error:
-        raise unreadable(path, f"is damaged ({first_line(error)})") from error
+        raise unreadable(path, damage(error)) from error
     return image
+
+
+def damage(error: BaseException) -> str:
+    """What is wrong with a picture that made Pillow stumble: in its own words only where they help."""
+    # Pillow wraps what its readers meet.
+    met = error.__cause__ or error
+    is_short = isinstance(met, struct.error | EOFError | IndexError) or "truncated" in str(met).lower()
+    return CUT_SHORT if is_short else f"is damaged ({first_line(error)})"
 
 
 def factory_of(picture_format: str | None) -> type[ImageFile.ImageFile] | None:

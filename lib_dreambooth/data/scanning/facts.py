@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.data.pictures.formats import is_cut_short
-from lib_dreambooth.data.pictures.opening import LYING, MAX_PIXELS, header_of, open_file
+from lib_dreambooth.data.pictures.opening import CUT_SHORT, LYING, MAX_PIXELS, header_of, open_file
 
 HASH_BYTES = 16
 PART_BYTES = 1 << 20
@@ -50,7 +50,7 @@ def read_facts(path: str, size: int, mtime_ns: int) -> FileFacts:
         try:
             header = header_of(file, path)
             if is_cut_short(file, header.picture_format):
-                return FileFacts(size, mtime_ns, content, problem="is cut short: its end is missing")
+                return FileFacts(size, mtime_ns, content, problem=CUT_SHORT)
         except FileError as error:
             return FileFacts(size, mtime_ns, content, problem=error.what.removesuffix("."))
     return FileFacts(

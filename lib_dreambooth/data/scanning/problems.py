@@ -9,6 +9,7 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.data.pictures.opening import MAX_PIXELS
 from lib_dreambooth.data.scanning.facts import FileFacts
+from lib_dreambooth.settings.length import plural
 
 
 def unusable(path: str, problem: str) -> Finding:
@@ -41,7 +42,8 @@ def mislabelled(paths: Sequence[str]) -> Finding:
         "picture-mislabelled",
         "note",
         tuple(paths),
-        f"{len(paths)} pictures are of another format than their ending says, the first is `{name(paths)}`.",
+        f"{len(paths)} {plural(len(paths), 'picture is', 'pictures are')} of another format than the ending "
+        f"says, the first is `{name(paths)}`.",
         "None: their content decides.",
         "Other programs may stumble over them; rename them if you like.",
     )
@@ -93,6 +95,20 @@ def no_pictures(folder: Path, mode: str) -> UserError:
         todo = 'Check the folder; with "Repeats only" just sub-folders named like 10_name are read.'
     return UserError(
         "there are no pictures in this folder.", where=str(folder), todo=todo, code="no-pictures"
+    )
+
+
+def none_readable(folder: Path, unusable: Sequence[Finding]) -> UserError:
+    """The refusal where a concept's folder has pictures and not one of them can be read."""
+    first = unusable[0]
+    reason = first.what[0].lower() + first.what[1:].removesuffix(".")
+    count = "the one picture" if len(unusable) == 1 else f"none of the {len(unusable)} pictures"
+    state = "cannot be used" if len(unusable) == 1 else "can be used"
+    return UserError(
+        f"{count} in this folder {state}; in `{name(first.paths)}` {reason}.",
+        where=str(folder),
+        todo="Copy the pictures here again, or save them again with a picture editor.",
+        code="no-pictures",
     )
 
 

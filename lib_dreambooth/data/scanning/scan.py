@@ -145,4 +145,13 @@ def refuse_empty(run: Run, sources: Sequence[Source], result: Scan) -> None:
     trained = {item.concept for item in result.items if not item.is_class}
     for source in sources:
         if source.role == "train" and source.concept not in trained:
+            own = {file.path for subset in source.subsets for file in subset.pictures}
+            unusable = [found for found in result.findings if is_unusable(found) and found.paths[0] in own]
+            if unusable:
+                raise problems.none_readable(source.folder, unusable)
             raise problems.no_pictures(source.folder, run.concepts[source.concept].subfolders)
+
+
+def is_unusable(found: Finding) -> bool:
+    """Whether a finding says that a picture is left out."""
+    return found.severity == "error" and bool(found.paths)

@@ -118,7 +118,7 @@ class Memory(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Data Loader Workers",
-            "Processes that prepare pictures when there is no latent cache. -1: as many as help. They change "
+            "Threads that prepare pictures when there is no latent cache. -1: as many as help. They change "
             "nothing about the result.",
             low=-1,
             high=256,

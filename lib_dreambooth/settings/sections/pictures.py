@@ -125,7 +125,8 @@ class Pictures(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Face Crop: Smallest Zoom",
-            "The least part of the picture's side that the face shall fill, as a factor of its size. 0: off.",
+            "The crop's short side is at least this many times the face's size: 1.5 is a close portrait. "
+            "0: as the largest.",
             low=0,
             high=100,
             when=is_("pictures.crop", "face"),
@@ -137,8 +138,8 @@ class Pictures(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Face Crop: Largest Zoom",
-            "The largest part of the picture's side that the face shall fill, as a factor of its size. 0: "
-            "off.",
+            "The crop's short side is at most this many times the face's size: 4 shows the upper body. "
+            "0: off; the face is then only kept inside the crop.",
             low=0,
             high=100,
             when=is_("pictures.crop", "face"),

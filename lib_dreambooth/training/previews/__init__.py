@@ -1,0 +1,1 @@
+"""Pictures drawn while a run is under way: with which prompts, and how."""
