@@ -101,7 +101,7 @@ def test_exact_duplicates_name_all_and_the_largest_stays() -> None:
         ("duplicate", ("set/copy0.png", "set/copy1.png")),
         ("near-duplicate", ("set/larger.png", "set/copy0.png")),
     ]
-    assert "Keep the largest, `larger.png`" in result.findings[1].todo
+    assert "Keep the best of them, `larger.png`" in result.findings[1].todo
 
 
 def test_one_file_in_two_concepts_is_no_duplicate() -> None:

@@ -16,6 +16,7 @@ from lib_dreambooth.data.captions.tagtext import split_tags, tag_key
 from lib_dreambooth.data.captions.words import find_word, has_word
 from lib_dreambooth.data.item import Finding, Item
 from lib_dreambooth.data.tags.vocabulary import kind_of
+from lib_dreambooth.settings.length import plural
 from lib_dreambooth.settings.sections.captions import Captions
 from lib_dreambooth.settings.sections.concept import Concept
 
@@ -129,7 +130,7 @@ def nothing_trained(training: Sequence[Captioned]) -> list[Finding]:
             "empty-prompt",
             "warning",
             paths(found),
-            f"{len(found)} pictures are trained with an empty prompt.",
+            f"{len(found)} {plural(len(found), 'picture is', 'pictures are')} trained with an empty prompt.",
             "Nothing in a prompt will call what they show; all pictures drift towards them.",
             "Give an instance token, or captions.",
         )
@@ -152,7 +153,8 @@ def unused_lines(training: Sequence[Captioned]) -> list[Finding]:
             "unused-lines",
             "warning",
             paths(found),
-            f"{len(found)} captions have several lines; only the first is used.",
+            f"{len(found)} {plural(len(found), 'caption has', 'captions have')} several lines; "
+            "only the first is used.",
             "What the other lines say is not trained.",
             "Set Captions of Several Lines to draw one each time, or to join them.",
         )

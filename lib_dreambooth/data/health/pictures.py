@@ -13,6 +13,7 @@ from lib_dreambooth.data.health.likeness import groups, similar_pairs
 from lib_dreambooth.data.health.look import one_sided
 from lib_dreambooth.data.health.measures import Fit, Measures
 from lib_dreambooth.data.item import Finding, Item
+from lib_dreambooth.settings.length import plural
 
 # Enlarging by more teaches blur.
 MOST_UPSCALE = 1.25
@@ -115,7 +116,7 @@ def near_duplicates(pictures: Sequence[Seen]) -> list[Finding]:
     mirrored = {frozenset((a, b)) for a, b, is_mirrored in pairs if is_mirrored}
     findings = []
     for group in groups((a, b) for a, b, _ in pairs):
-        same = sorted((distinct[i] for i in group), key=lambda seen: -area(seen))
+        same = sorted((distinct[i] for i in group), key=worth, reverse=True)
         only_mirrored = len(group) == 2 and frozenset(group) in mirrored
         word = "mirror images" if only_mirrored else "nearly the same picture"
         code = "mirrored-duplicate" if only_mirrored else "near-duplicate"
@@ -143,8 +144,14 @@ def _duplicates(code: str, same: Sequence[Seen], what: str) -> Finding:
         paths(same),
         what,
         f"It is seen {len(same)} times as often as the others and is copied instead of understood.",
-        f"Keep the largest, {name(same[0])}, or raise the repeats of the others instead.",
+        f"Keep the best of them, {name(same[0])}, or raise the repeats of the others instead.",
     )
+
+
+def worth(seen: Seen) -> tuple[int, float]:
+    """What makes one of several copies the one to keep: its size, then how sharp it is."""
+    sharpness = seen.measures.sharpness if seen.measures is not None else None
+    return area(seen), sharpness or 0.0
 
 
 def bars(training: Sequence[Seen]) -> list[Finding]:
@@ -157,7 +164,8 @@ def bars(training: Sequence[Seen]) -> list[Finding]:
             "flat-border",
             "warning",
             paths(found),
-            f"{len(found)} pictures have bars or a frame of one colour around the content.",
+            f"{len(found)} {plural(len(found), 'picture has', 'pictures have')} bars or a frame of one "
+            "colour around the content.",
             "The bars are learned and come back in generated pictures.",
             "Cut them off.",
         )
@@ -252,7 +260,7 @@ def blurred(training: Sequence[Seen]) -> list[Finding]:
             "blurred",
             "warning",
             paths(found),
-            f"{count(found)} blurred: even their sharpest edges are several pixels wide.",
+            f"{count(found)} blurred: even the sharpest edges are several pixels wide.",
             "The model learns softness as part of the subject.",
             "Replace them by sharp ones, or use them at a lower resolution.",
         )

@@ -14,6 +14,7 @@ from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.base.files import replace
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.data.pictures.formats import EXTENSIONS
+from lib_dreambooth.settings.length import plural
 
 CAPTION_EXTENSIONS = frozenset({".txt", ".caption", ".json", ".jsonl"})
 MOST_FILES = 200_000
@@ -207,7 +208,8 @@ def _damaged(archive: Path, names: list[str]) -> Finding:
         "zip-member-damaged",
         "error",
         (str(archive),),
-        f"{len(names)} files in the zip are damaged, the first is `{names[0][:80]}`.",
+        f"{len(names)} {plural(len(names), 'file in the zip is', 'files in the zip are')} damaged, "
+        f"the first is `{names[0][:80]}`.",
         "They were left out.",
         "Make the zip again.",
     )
