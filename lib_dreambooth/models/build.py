@@ -68,7 +68,7 @@ def build_text_encoder(state: StateDict, family: Family, part: str) -> Any:
 
 def fill(module: nn.Module, state: StateDict, device: torch.device, dtype: torch.dtype | None) -> None:
     """Makes the tensors the module's parameters, and takes them out of `state` so that one copy is alive."""
-    prefix = "" if hasattr(module, TEXT_PREFIX[:-1]) else TEXT_PREFIX
+    prefix = _missing_prefix(module)
     for name in list(state):
         tensor = state.pop(name)
         to_dtype = dtype if tensor.is_floating_point() else None
@@ -80,6 +80,18 @@ def fill(module: nn.Module, state: StateDict, device: torch.device, dtype: torch
     module.eval()
     left = [name for name, tensor in all_tensors(module) if tensor.is_meta]
     assert not left, f"{type(module).__name__}: nothing was read for {left[:3]}"
+
+
+def state_of(module: nn.Module) -> StateDict:
+    """What `fill` took: the module's parameters, without a copy, under the names that `formats` uses."""
+    prefix = _missing_prefix(module)
+    return {f"{prefix}{name}": parameter.detach() for name, parameter in module.named_parameters()}
+
+
+def _missing_prefix(module: nn.Module) -> str:
+    """What transformers 5 leaves out of a text model's names, because it has one level less."""
+    is_bare = hasattr(module, "embeddings") and not hasattr(module, TEXT_PREFIX[:-1])
+    return TEXT_PREFIX if is_bare else ""
 
 
 def _fill_buffers(module: nn.Module, device: torch.device) -> None:
