@@ -144,7 +144,10 @@ def write_adapter_tensors(
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The same for tensors that have their names already."""
-    waiting = {key: cast(key, tensor, dtype) for key, tensor in tensors.items()}
+    waiting = {
+        key: cast(key, tensor, None if _is_alpha_lost(key, tensor, dtype) else dtype)
+        for key, tensor in tensors.items()
+    }
     given = {key: value for key, value in (metadata or {}).items() if not key.startswith("sshs_")}
     trained = {key: value for key, value in given.items() if key.startswith("ss_")}
     full = {**given, **hashes(serialize(waiting, trained))}
@@ -181,6 +184,13 @@ def lora_shapes(weight: Shape, rank: int) -> dict[str, Shape]:
         "lora_up": (outputs, rank, *(1 for _ in kernel)),
         "alpha": (),
     }
+
+
+def _is_alpha_lost(key: str, tensor: Tensor, dtype: torch.dtype | None) -> bool:
+    """Whether an alpha would be another number in this precision: what was trained with is what counts."""
+    return (
+        dtype is not None and key.endswith(".alpha") and not torch.equal(tensor.to(dtype).to(tensor), tensor)
+    )
 
 
 def _grouped(

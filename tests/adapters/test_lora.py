@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from lib_dreambooth.adapters.lora import attach_file, attach_new
 from lib_dreambooth.adapters.low_rank import LowRank, fresh, from_file
@@ -21,17 +20,7 @@ from lib_dreambooth.formats.safetensors_write import write_safetensors
 from lib_dreambooth.models.encode import encode_prompts
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
-from tests.models.tiny import tiny_sd1, tiny_sdxl
-
-
-@pytest.fixture(scope="module")
-def sd1(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return read_model(tiny_sd1(tmp_path_factory.mktemp("model")), parts=(UNET, TEXT))
-
-
-@pytest.fixture(scope="module")
-def sdxl(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return read_model(tiny_sdxl(tmp_path_factory.mktemp("model")), parts=(UNET,))
+from tests.adapters.conftest import outputs
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +28,6 @@ def models_stay_as_they_were(sd1: LoadedModel) -> Iterator[None]:
     before = outputs(sd1)
     yield
     assert all(torch.equal(old, new) for old, new in zip(before, outputs(sd1), strict=True))
-
-
-@torch.no_grad()
-def outputs(model: LoadedModel) -> tuple[Tensor, Tensor]:
-    """What the UNet and the text encoder say about the same thing."""
-    generator = torch.Generator().manual_seed(1)
-    latents = torch.randn((1, 4, 8, 8), generator=generator)
-    states = encode_prompts(model.encoders, ["a red cat"]).joined()
-    return model.unet(latents, 300.0, states).sample, states
 
 
 def trained(names: AdapterNames, model: LoadedModel, rank: int = 3, seed: int = 7) -> dict[object, LowRank]:
