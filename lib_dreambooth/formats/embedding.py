@@ -93,11 +93,12 @@ def write_embedding(
     *,
     dtype: torch.dtype | None = None,
     metadata: Mapping[str, str] | None = None,
+    ending: str = "",
 ) -> None:
-    """Writes .safetensors, or the WebUI's own form where the name ends in .pt or .bin."""
+    """Writes .safetensors, or the WebUI's own form where the name, or `ending`, is one in .pt or .bin."""
     path = Path(path)
     vectors = {part: cast(part, tensor, dtype).load() for part, tensor in embedding.vectors.items()}
-    if path.suffix == ".safetensors":
+    if (ending or path.suffix) == ".safetensors":
         write_safetensors(path, _named(vectors), {**embedding.metadata, **(metadata or {})})
         return
     with replacing(path) as temporary:

@@ -16,6 +16,7 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.files import write_json
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
 from lib_dreambooth.formats.checkpoint_write import Source, write_checkpoint
+from lib_dreambooth.formats.embedding import Embedding, write_embedding
 from lib_dreambooth.formats.folder_write import write_folder
 from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.formats.lora import AdapterModule
@@ -32,10 +33,10 @@ from lib_dreambooth.training.export.own_settings import FOLDER_METADATA
 from lib_dreambooth.training.export.places import Folders, Places
 from lib_dreambooth.training.export.placing import placed, require_space
 from lib_dreambooth.training.export.pruning import Kept
-from lib_dreambooth.training.export.result import ADAPTER, CHECKPOINT, DIFFUSERS, Result
+from lib_dreambooth.training.export.result import ADAPTER, CHECKPOINT, DIFFUSERS, EMBEDDING, Result
 from lib_dreambooth.training.export.rewriting import rewrite_adapter
 from lib_dreambooth.training.export.side_files import card, write_card, write_preview
-from lib_dreambooth.training.export.states import ModelSources, Replaced, model_sources
+from lib_dreambooth.training.export.states import ModelSources, Replaced, model_sources, require_finite
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,11 @@ class Exporter:
         """The precision of files for use."""
         return PRECISIONS[self.run.saving.precision]
 
+    @property
+    def bundles_words(self) -> bool:
+        """Whether words go into the LoRA file; else they get files of their own (`write_word`)."""
+        return self.run.saving.words_as == "bundle"
+
     def needed_bytes(self, tensors: Collection[Tensor | Source]) -> int:
         """The size of a file with these tensors, side files included; a little more than it will be."""
         return SPARE_BYTES + sum(self._bytes_of(tensor) for tensor in tensors)
@@ -105,11 +111,11 @@ class Exporter:
         label: str = "",
         is_final: bool = False,
     ) -> Result:
-        """A LoRA or LyCORIS file; `words` are bundled in it, by name and text encoder.
+        """A LoRA or LyCORIS file; `words` by name and text encoder lie in it where the settings want that.
 
         `preview` is a PNG, `thumbnail` a small picture. Raises UserError and leaves what is there as it was.
         """
-        tensors = adapter_tensors(modules, names, words or {})
+        tensors = adapter_tensors(modules, names, (words or {}) if self.bundles_words else {})
         self.require_space(ADAPTER, self.needed_bytes(tensors.values()))
 
         def make(staging: Path, about: About) -> None:
@@ -117,6 +123,31 @@ class Exporter:
 
         waiting = Result(Path(), ADAPTER, step, epoch, 0, "", label, is_final)
         return self._write(waiting, make, preview, thumbnail)
+
+    def write_word(
+        self,
+        word: str,
+        vectors: Mapping[str, Tensor],
+        *,
+        step: int,
+        epoch: int,
+        preview: bytes = b"",
+        thumbnail: bytes = b"",
+        is_final: bool = False,
+    ) -> Result:
+        """An embedding, by text encoder; its file is named after the word, which is what prompts say."""
+        finite = {part: require_finite(word, tensor.detach().cpu()) for part, tensor in vectors.items()}
+        self.require_space(EMBEDDING, self.needed_bytes(list(finite.values())))
+        ending = f".{self.run.saving.embedding_format}"
+
+        def make(staging: Path, about: About) -> None:
+            embedding = Embedding(about.stem, finite, step)
+            write_embedding(
+                staging, embedding, dtype=self.dtype, metadata=self._metadata(about), ending=ending
+            )
+
+        waiting = Result(Path(), EMBEDDING, step, epoch, 0, "", word, is_final)
+        return self._write(waiting, make, preview, thumbnail, ending)
 
     def write_checkpoint(
         self,
@@ -183,7 +214,7 @@ class Exporter:
                 write_json(staging / FOLDER_METADATA, metadata)
 
             waiting = Result(Path(), DIFFUSERS, step, epoch, 0, "", label, is_final)
-            return self._write(waiting, make, b"", b"")
+            return self._write(waiting, make, b"", b"", ending="")
 
     def add_preview(self, result: Result, png: bytes, thumbnail: bytes = b"") -> Result:
         """Puts a picture beside a file, and a small one into it where that was asked for."""
@@ -213,7 +244,12 @@ class Exporter:
         )
 
     def _write(
-        self, waiting: Result, make: Callable[[Path, About], None], preview: bytes, thumbnail: bytes
+        self,
+        waiting: Result,
+        make: Callable[[Path, About], None],
+        preview: bytes,
+        thumbnail: bytes,
+        ending: str = ENDING,
     ) -> Result:
         """Makes a file under a free name, then its side files, then room."""
 
@@ -221,7 +257,6 @@ class Exporter:
             make(staging, About(waiting.kind, stem, self.name, waiting.step, waiting.epoch, now, thumbnail))
 
         now = self._clock()
-        ending = "" if waiting.kind == DIFFUSERS else ENDING
         folder, stems = self.places.folder(waiting.kind), self.places.free_stems(waiting)
         result = measured(replace(waiting, path=placed(folder, make_as, stems, ending)))
         self._beside(result, preview)

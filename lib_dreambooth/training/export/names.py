@@ -39,7 +39,7 @@ def clean_name(text: str) -> str:
     name = SPACES.sub(" ", UNSAFE.sub("_", whole)).strip(" .")
     if not name.strip("_- "):
         return DEFAULT_NAME
-    return f"{name}_" if name.partition(".")[0].strip().lower() in RESERVED else name
+    return f"_{name}" if name.partition(".")[0].strip().lower() in RESERVED else name
 
 
 def counter_text(counter: str, step: int, epoch: int) -> str:
@@ -99,7 +99,7 @@ class Taken:
         for place in {root, folder}:
             for name in files_below(place):
                 self._add(name)
-        # Also side files without their model, and folders.
+        # Also side files without their model.
         names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208
         self._here = [name.casefold() for name in names]
 
@@ -114,7 +114,7 @@ class Taken:
         wanted = stem.casefold()
         return (
             wanted in self._stems
-            or any(name == wanted or name.startswith(f"{wanted}.") for name in self._here)
+            or any(name.startswith(f"{wanted}.") for name in self._here)
             or any(name.startswith(wanted) for name in self._vaes)
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib_dreambooth.settings.schema import Saving
 from lib_dreambooth.training.export.names import Taken, counter_text, new_run_folder, stems
-from lib_dreambooth.training.export.result import Result
+from lib_dreambooth.training.export.result import DIFFUSERS, EMBEDDING, Result
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,12 @@ class Places:
         """Stems that nothing has, best first, for a result that is to be written."""
         folder = self.folder(waiting.kind)
         name = f"{self._name}-{waiting.label}" if waiting.label else self._name
+        if waiting.kind == EMBEDDING:
+            # The file's name is the word.
+            name = waiting.label
         taken = Taken(self.root(waiting.kind), folder)
         counter = counter_text(self._saving.counter, waiting.step, waiting.epoch)
-        return (stem for stem in stems(folder, name, counter) if not taken(stem))
+        found = (stem for stem in stems(folder, name, counter) if not taken(stem))
+        if waiting.kind == DIFFUSERS:
+            return (stem for stem in found if not (folder / stem).exists())
+        return found

@@ -15,7 +15,7 @@ SIDE_ENDINGS = (CARD, PREVIEW, MODEL_YAML)
 class Result:
     """One result of a run. `path` is a folder for diffusers, whose `sha256` is then empty.
 
-    `label` tells files of the same step apart, such as "ema"; a final one is never pruned.
+    `label` tells files of one step apart: "ema", or an embedding's word. Final ones are never pruned.
     """
 
     path: Path
