@@ -7,7 +7,7 @@ state.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ class TextStyle:
     comma_backtrack: int = 20
     clip_skip: int = 1
     max_tokens: int = CHUNK_LENGTH  # only in kohya's style: a multiple of 75 that every text is padded to
+    cut_at: int = 0  # only in the WebUI's style: what is longer in tokens loses its end; 0: nothing does
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def rows_of(prompts: Sequence[str], pad_id: int, style: TextStyle, words: Words)
         if style.kind == "kohya":
             table.append(kohya_rows(pieces, words, style.max_tokens, pad_id))
         else:
-            rows = webui_rows(pieces, words, style.comma_backtrack)
+            rows = webui_rows(cut(pieces, style.cut_at), words, style.comma_backtrack)
             table.append([row.padded_with(pad_id) for row in rows])
     longest = max(len(rows) for rows in table)
     [empty] = [row.padded_with(pad_id) for row in webui_rows([], {}, 0)]
@@ -134,6 +135,15 @@ def tokens_of(prompt: str, style: TextStyle) -> list[Tokens]:
         )
         for piece in parse_prompt(prompt, has_breaks=has_breaks)
     ]
+
+
+def cut(pieces: Sequence[Tokens], most: int) -> list[Tokens]:
+    """The pieces up to `most` tokens; all of them where it is 0."""
+    kept, left = [], most or sum(len(piece.ids) for piece in pieces)
+    for piece in pieces:
+        kept.append(replace(piece, ids=piece.ids[:left]))
+        left -= len(kept[-1].ids)
+    return kept
 
 
 def layer_of(encoder: TextEncoder, style: TextStyle) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.models.encode import TextStates, TextStyle, encode_prompts
 from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.settings.schema import Run
 
 
 def latent_encoder(model: LoadedModel) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -21,6 +22,19 @@ def latent_encoder(model: LoadedModel) -> Callable[[Tensor], tuple[Tensor, Tenso
         return tuple((values.float() * model.latent_scale).cpu() for values in (found.mean, found.std))  # type: ignore[return-value]
 
     return encode
+
+
+def text_style(run: Run) -> TextStyle:
+    """How a run's captions become states; its previews have to read their prompts in the same way."""
+    captions = run.captions
+    weighted = "Original" if captions.long_prompts == "webui" else "No norm"
+    return TextStyle(
+        kind=captions.long_prompts,
+        emphasis=weighted if captions.weights else "None",
+        clip_skip=run.model.clip_skip,
+        max_tokens=captions.max_tokens,
+        cut_at=captions.max_tokens,
+    )
 
 
 def caption_states(model: LoadedModel, captions: Sequence[str], style: TextStyle) -> TextStates:

@@ -21,7 +21,7 @@ from lib_dreambooth.models.encode import TextStyle
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.settings.schema import Run
-from lib_dreambooth.training.encoding import latent_encoder
+from lib_dreambooth.training.encoding import latent_encoder, text_style
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def prepare(run: Run, base: Path, device: torch.device | str = "cpu") -> Prepare
     latents = LatentCache(MemoryStore(), vae=model.source.sha256)
     latents.fill(dataset.wanted(dataset.plan.pairs_of_epoch(0)), latent_encoder(model), workers=1)
     assembler = Assembler(dataset, latents)
-    style = TextStyle(kind="kohya", emphasis="None", clip_skip=run.model.clip_skip)
+    style = text_style(run)
     attached = attach(run, model.modules, names, model.family.name, rules=model.rules)
     assert isinstance(attached, Attached), "whole weights have no file of their own yet"
     return Prepared(run, model, dataset, assembler, attached, style)
