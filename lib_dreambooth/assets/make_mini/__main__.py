@@ -21,7 +21,7 @@ def main() -> None:
         "--file", type=Path, help=f"the finished file (default: in the folder; ours: {MINI_CHECKPOINT.name})"
     )
     parser.add_argument("--vae-steps", type=int, default=1600)
-    parser.add_argument("--denoiser-steps", type=int, default=5000)
+    parser.add_argument("--denoiser-steps", type=int, default=7600)
     parser.add_argument("--variants", type=int, default=VARIANTS, help="drawings of each scene")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
