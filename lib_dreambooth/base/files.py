@@ -30,16 +30,39 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """Yields a temporary path; its file becomes `path` when the block ends well and is removed otherwise."""
     path = Path(path)
     temporary = temporary_name(path)
+    with folder_made(path.parent, blamed=path):
+        try:
+            yield temporary
+            flush_to_disk(temporary)
+            replace(temporary, path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_made(folder: Path, *, blamed: Path | None = None) -> Iterator[None]:
+    """Makes a folder; if the block fails, what was made and is empty goes again. Errors name `blamed`."""
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        flush_to_disk(temporary)
-        replace(temporary, path)
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
+        remove_empty(made)
+        raise unwritable(blamed or folder, error) from error
+    except BaseException:
+        remove_empty(made)
+        raise
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Removes folders, the innermost first; one that holds something stays, and so do those around it."""
+    for folder in folders:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def flush_to_disk(path: Path) -> None:
@@ -93,6 +116,13 @@ def unwritable(path: Path, error: OSError) -> FileError:
             where=str(path),
             todo="Choose a folder that you may write to, or close the program that holds the file.",
             code="not-writable",
+        )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return FileError(
+            "a file stands where a folder is needed.",
+            where=str(path),
+            todo="Name a folder.",
+            code="not-a-folder",
         )
     if error.errno == errno.ENAMETOOLONG:
         return FileError(

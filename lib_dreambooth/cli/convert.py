@@ -14,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="TARGET", type=Path, required=True, help="NAME.safetensors, or a new diffusers folder"
     )
     parser.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="", help="default: as it is")
+    parser.add_argument("--vae", metavar="FILE", type=Path, help="a VAE in place of the model's own")
     parser.add_argument("--ema", action="store_true", help="take the averaged weights where there are any")
     parser.add_argument("--drop-ema", action="store_true", help="leave the averaged weights out")
 
@@ -22,7 +23,12 @@ def run(args: argparse.Namespace, out: Out) -> int:
     from lib_dreambooth.tools.convert import convert
 
     done = convert(
-        args.source, args.to, precision=args.precision, prefer_ema=args.ema, keep_ema=not args.drop_ema
+        args.source,
+        args.to,
+        precision=args.precision,
+        prefer_ema=args.ema,
+        keep_ema=not args.drop_ema,
+        vae_path=args.vae,
     )
     out.line(f"{args.source.name} is {done.title}.")
     for path in done.paths:

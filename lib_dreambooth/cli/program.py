@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -21,11 +22,14 @@ DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 PROGRAM = "run.py"
 # What is run where no command is named.
 DEFAULT = "ui"
+# bitsandbytes 0.50 warns at import, on a machine without a card, of a package that only its 4-bit layers use.
+NOISY_LOGGER = "bitsandbytes.backends.cpu.ops"
 
 
 def main(arguments: Sequence[str], rows: Sequence[Row], out: Out | None = None) -> int:
     """Runs the command that the arguments name."""
     words = list(arguments)
+    logging.getLogger(NOISY_LOGGER).setLevel(logging.ERROR)
     as_json = take(words, "--json")
     out = out or standard(as_json=as_json)
     try:

@@ -44,10 +44,12 @@ def run(args: argparse.Namespace, out: Out) -> int:
     from lib_dreambooth.sampling.loras import LoraUse
 
     size = parse_size(args.size) if args.size else None
+    if args.count < 1:
+        raise UserError(f"{args.count} is not possible.", where="--count", todo="Choose 1 or more.")
     job = DrawJob(
         base=MINI_CHECKPOINT if args.base == MINI_NAME else Path(args.base),
         loras=tuple(LoraUse(*parse_lora(text)) for text in args.lora),
-        prompts=tuple(args.prompt) * max(1, args.count),
+        prompts=tuple(args.prompt) * args.count,
         negative=args.negative,
         vae=args.vae,
         sampler=args.sampler,

@@ -18,7 +18,8 @@ def run_installer(place: Place, layer: Layer, lock: BinaryIO) -> None:
     """Runs install.py as a WebUI does, and keeps a list of what was installed before and after."""
     take_back(place, layer, lock)
     before = listed(place)
-    constraints = {"PIP_CONSTRAINT": str(place.root / layer.lock)}
+    # As a URL: pip reads several files from this variable, with spaces between them.
+    constraints = {"PIP_CONSTRAINT": (place.root / layer.lock).resolve().as_uri()}
     code = pip.run([str(place.python), str(place.root / "install.py")], lock=lock, environ=constraints)
     assert code == 0, f"install.py ended with {code}"
     after = listed(place)

@@ -181,6 +181,16 @@ def read_part(
     return state
 
 
+def require_numbers(
+    file: TensorFile, kind: FileKind, parts: Collection[str], *, is_ema: bool = False
+) -> None:
+    """Raises FileError where a part holds NaN or infinity; holds one tensor at a time."""
+    for part in parts:
+        for key, tensor in file.items(link.key for link in part_links(file, kind, part, is_ema=is_ema)):
+            if not is_finite(tensor):
+                raise _not_numbers(kind, part, key, file.path)
+
+
 def _not_numbers(kind: FileKind, part: str, key: str, path: Path) -> FileError:
     return FileError(
         f"{PART_TITLES[part]} holds values that are no numbers (NaN or infinity), in `{key[:80]}`.",

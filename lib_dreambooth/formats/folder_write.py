@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lib_dreambooth.base.errors import FileError
-from lib_dreambooth.base.files import replace, temporary_name, unwritable
+from lib_dreambooth.base.files import folder_made, replace, temporary_name, unwritable
 from lib_dreambooth.formats.checkpoint_write import Source, cast, file_tensors, own_layout
 from lib_dreambooth.formats.clip_keys import ClipLayout, open_clip_links
 from lib_dreambooth.formats.folder import EXTRAS_NAME
@@ -67,13 +67,14 @@ def write_folder(
                 "is there already and not empty.", where=str(folder), todo="Choose a new name.", code="exists"
             )
         temporary = temporary_name(folder)
-        try:
-            _fill(temporary, parts, kind, dtype, dict(extras or {}), metadata, more_files or {})
-            if folder.exists():
-                folder.rmdir()
-            replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with folder_made(folder.parent, blamed=folder):
+            try:
+                _fill(temporary, parts, kind, dtype, dict(extras or {}), metadata, more_files or {})
+                if folder.exists():
+                    folder.rmdir()
+                replace(temporary, folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lib_dreambooth.base.errors import FileError
+from lib_dreambooth.base.showing import visible_line
 from lib_dreambooth.formats.checkpoint import kind_of
 from lib_dreambooth.formats.clip_keys import ClipLayout
 from lib_dreambooth.formats.container import TensorFile, open_tensors
@@ -17,6 +19,7 @@ from lib_dreambooth.formats.lora import read_adapter
 from lib_dreambooth.formats.unet_layout import UNetLayout
 
 MAX_NAMED = 5
+MAX_KEY = 80
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Inspection:
     title: str
     facts: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    problem: FileError | None = None  # for which the file cannot be used as it is
     metadata: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -35,13 +39,14 @@ def inspect_file(path: Path | str, *, reads_all: bool = False) -> Inspection:
     path = Path(path)
     with open_tensors(path) as file:
         kind = kind_of(file)
-        warnings = [*part_warnings(kind), *(number_warnings(file) if reads_all else ())]
+        warnings = part_warnings(kind)
+        problem = number_problem(file) if reads_all else None
         facts = {**file_facts(file, kind), **part_facts(kind)}
         values = file_values(file, kind)
         metadata = dict(file.metadata)
-    if kind.role == "adapter":
+    if kind.role == "adapter" and problem is None:
         facts |= adapter_facts(path, metadata)
-    return Inspection(kind.title(), facts, tuple(warnings), metadata, values)
+    return Inspection(kind.title(), facts, tuple(warnings), problem, metadata, values)
 
 
 def file_facts(file: TensorFile, kind: FileKind) -> dict[str, str]:
@@ -109,13 +114,18 @@ def part_warnings(kind: FileKind) -> list[str]:
     return [text[0].upper() + text[1:] for text in found]
 
 
-def number_warnings(file: TensorFile) -> list[str]:
-    """Tensors that hold NaN or infinity."""
-    keys = nonfinite_keys(file)
+def number_problem(file: TensorFile) -> FileError | None:
+    """What to say of tensors that hold NaN or infinity."""
+    keys = [visible_line(key[:MAX_KEY]) for key in nonfinite_keys(file)]
     if not keys:
-        return []
+        return None
     more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
-    return [f"NaN or infinity in {', '.join(keys[:MAX_NAMED])}{more}."]
+    return FileError(
+        f"holds values that are no numbers (NaN or infinity), in {', '.join(keys[:MAX_NAMED])}{more}.",
+        where=str(file.path),
+        todo="Choose another file or an earlier save of it; for a VAE, choose a separate VAE file.",
+        code="not-finite",
+    )
 
 
 def file_values(file: TensorFile, kind: FileKind) -> dict[str, Any]:

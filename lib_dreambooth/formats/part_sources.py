@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lib_dreambooth.formats.checkpoint import is_average, part_links
+from lib_dreambooth.formats.checkpoint_write import Source
 from lib_dreambooth.formats.container import TensorFile
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.formats.links import Link, Shape, from_file
@@ -18,8 +19,8 @@ from lib_dreambooth.formats.safetensors_write import Pending
 class Sources:
     """Parts by name, what belongs to no part by its key, and shapes that the file has in its own way."""
 
-    parts: dict[str, dict[str, Pending]] = field(default_factory=dict)
-    extras: dict[str, Pending] = field(default_factory=dict)
+    parts: dict[str, dict[str, Source]] = field(default_factory=dict)
+    extras: dict[str, Source] = field(default_factory=dict)
     file_shapes: dict[str, Shape] = field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2
+from lib_dreambooth.formats.kinds import FileKind
 
 END_PADDING = 49407  # the end token itself
 ZERO_PADDING = 0
@@ -54,3 +55,12 @@ FAMILIES: MappingProxyType[str, Family] = MappingProxyType(
         ),
     }
 )
+
+# The bundled miniature's text is as narrow as its pictures are small.
+MINI_TEXT_WIDTH, MINI_SIZE = 64, 128
+
+
+def native_side(kind: FileKind) -> int:
+    """The side of the pictures that a checkpoint was trained on, in pixels."""
+    is_mini = kind.unet is not None and kind.unet.context_width <= MINI_TEXT_WIDTH
+    return MINI_SIZE if is_mini else FAMILIES[kind.family].native_size

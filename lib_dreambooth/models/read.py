@@ -21,11 +21,12 @@ from lib_dreambooth.formats.checkpoint import (
 from lib_dreambooth.formats.container import TensorFile, open_tensors
 from lib_dreambooth.formats.keymap import OWN, TEXT, TEXT_2, UNET, VAE
 from lib_dreambooth.formats.kinds import FAMILIES as FAMILY_TITLES
-from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.formats.kinds import PART_TITLES, FileKind
 from lib_dreambooth.models.build import build_text_encoder, build_unet, build_vae, fill
 from lib_dreambooth.models.families import FAMILIES, Family, TextRule
 from lib_dreambooth.models.loaded import LoadedModel, Source, safe_vae_dtype
 from lib_dreambooth.models.prediction import measured_prediction
+from lib_dreambooth.models.tokenizer import END_ID
 
 ALL_PARTS = (UNET, VAE, TEXT, TEXT_2)
 
@@ -109,6 +110,7 @@ class _Reader:
             state = read_part(file, kind, part, is_ema=prefer_ema and kind.has_ema)
             self.modules[part] = self._filled(part, state, kind)
             if part in self.family.text:
+                require_vocabulary(kind, part, file.path)
                 self.rules[part] = text_rule(self.family, part, kind)
 
     def take_from(self, path: Path, parts: list[str]) -> None:
@@ -131,6 +133,18 @@ class _Reader:
             module = build_text_encoder(state, self.family, part)
         fill(module, state, self.device, dtype)
         return module
+
+
+def require_vocabulary(kind: FileKind, part: str, path: Path) -> None:
+    """Refuses a text encoder that was made for other words than CLIP's; more than those do no harm."""
+    layout = kind.text_encoder(part)
+    if layout is not None and layout.vocabulary <= END_ID:
+        raise FileError(
+            f"{PART_TITLES[part]} knows {layout.vocabulary:,} of CLIP's {END_ID + 1:,} words.",
+            where=str(path),
+            todo="Choose another checkpoint.",
+            code="unsupported-model",
+        )
 
 
 def text_rule(family: Family, part: str, kind: FileKind) -> TextRule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,11 @@ from pathlib import Path
 import torch
 
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.files import folder_made, unwritable
+from lib_dreambooth.formats.checkpoint import identify, require_part
+from lib_dreambooth.formats.keymap import VAE
+from lib_dreambooth.formats.lora import read_adapter
+from lib_dreambooth.models.families import native_side
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.sampling.generator import Generator, Request
@@ -17,9 +24,6 @@ from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-# What each family was trained at; the miniature's text is as narrow as its pictures are small.
-FAMILY_SIZES = {"sd1": 512, "sd2": 768, "sdxl": 1024}
-MINI_TEXT_WIDTH, MINI_SIZE = 64, 128
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,19 @@ class DrawJob:
 def draw_to_folder(job: DrawJob, folder: Path) -> Iterator[Path]:
     """Draws one picture after the other; yields the path of each once it is written."""
     device = chosen_device(job.device)
-    # Settings are checked before anything is read.
+    # What costs little to find out is found out before a checkpoint of gigabytes is read.
     settings_of(job, job.size_wh or (512, 512)).check()
+    for use in job.loras:
+        read_adapter(use.path)
+    if job.vae is not None:
+        require_part(identify(job.vae), VAE, job.vae)
+    with folder_made(folder):
+        require_writable(folder)
+        yield from drawn(job, folder, device)
+
+
+def drawn(job: DrawJob, folder: Path, device: torch.device) -> Iterator[Path]:
+    """The pictures of a job whose settings are good, in a folder that is there."""
     dtype = PRECISIONS[job.precision] if job.precision else default_precision(device)
     model = read_model(job.base, device=device, dtype=dtype, vae_path=job.vae)
     settings = settings_of(job, job.size_wh or default_size(model))
@@ -107,10 +122,14 @@ def default_precision(device: torch.device) -> torch.dtype:
 
 def default_size(model: LoadedModel) -> tuple[int, int]:
     """The size that the model was trained at."""
-    layout = model.source.kind.unet
-    is_mini = layout is not None and layout.context_width <= MINI_TEXT_WIDTH
-    side = MINI_SIZE if is_mini else FAMILY_SIZES[model.family.name]
+    side = native_side(model.source.kind)
     return side, side
+
+
+def require_writable(folder: Path) -> None:
+    """Refuses a folder that was there before and may not be written to."""
+    if not os.access(folder, os.W_OK):
+        raise unwritable(folder, PermissionError(errno.EACCES, "Permission denied"))
 
 
 def free_name(folder: Path, seed: int) -> Path:

@@ -9,6 +9,7 @@ from lib_dreambooth.models.encode import EMPHASES, TextStyle
 
 SIZE_STEP = 8
 MAX_STEPS = 1000
+MAX_GUIDANCE = 1000
 NOISE_SOURCES = ("GPU", "CPU", "NV")
 
 
@@ -76,6 +77,7 @@ class PictureSettings:
         return [
             ("sampler", self.sampler, self.sampler in SAMPLERS, _one_of(SAMPLERS)),
             ("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"Choose 1 to {MAX_STEPS}."),
+            ("guidance", self.guidance, abs(self.guidance) <= MAX_GUIDANCE, f"Choose 0 to {MAX_GUIDANCE}."),
             ("width", self.width, _is_size(self.width), sizes),
             ("height", self.height, _is_size(self.height), sizes),
             ("noise_source", self.noise_source, self.noise_source in NOISE_SOURCES, _one_of(NOISE_SOURCES)),

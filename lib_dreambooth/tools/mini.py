@@ -6,6 +6,7 @@ tokenizer and the text encoder's sizes, and only an absolute path is found there
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from pathlib import Path
 from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.base import files
 from lib_dreambooth.base.errors import FileError
-from lib_dreambooth.formats.checkpoint import identify
+from lib_dreambooth.formats.checkpoint import kind_of, require_checkpoint, require_numbers, require_part
+from lib_dreambooth.formats.container import open_tensors
 from lib_dreambooth.formats.host_yaml import host_yaml, yaml_path
 from lib_dreambooth.formats.keymap import TEXT
-from lib_dreambooth.formats.kinds import FileKind, activation_of
+from lib_dreambooth.formats.kinds import NEEDED, FileKind, activation_of
 from lib_dreambooth.models.tokenizer_files import tokenizer_files
 
 MODEL_NAME = "dreambooth-mini"
@@ -36,20 +38,35 @@ def put_into_webui(webui_dir: Path | str, source: Path = MINI_CHECKPOINT) -> Ins
     models_dir = find_models_dir(Path(webui_dir))
     checkpoint = models_dir / "Stable-diffusion" / f"{MODEL_NAME}.safetensors"
     text_dir = models_dir / "dreambooth" / "mini-text-encoder"
-    kind = identify(source)
-    write_text_dir(text_dir, kind)
+    kind = whole_miniature(source)
     config = yaml_path(checkpoint)
-    files.write_text(config, host_yaml(kind, clip_folder=text_dir.resolve().as_posix()))
+    # The copy first, where a full disk or a place that may not be written to stops it before anything else is
+    # there; under its name last, so that the WebUI never sees it without its YAML.
     with files.replacing(checkpoint) as temporary:
         shutil.copyfile(source, temporary)
+        write_text_dir(text_dir, kind)
+        files.write_text(config, host_yaml(kind, clip_folder=text_dir.resolve().as_posix()))
     return Installed(checkpoint, config, text_dir)
+
+
+def whole_miniature(source: Path) -> FileKind:
+    """What the miniature's file is; raises FileError where it is not whole or something else."""
+    with open_tensors(source) as file:
+        kind = kind_of(file)
+        require_checkpoint(kind, source, "sd1")
+        for part in NEEDED[kind.family]:
+            require_part(kind, part, source)
+        require_numbers(file, kind, NEEDED[kind.family])
+    return kind
 
 
 def find_models_dir(folder: Path) -> Path:
     """The models folder of a WebUI given by its own folder, its data folder or the models folder itself."""
-    for candidate in (folder, folder / "models"):
-        if (candidate / "Stable-diffusion").is_dir():
-            return candidate
+    # A path that is too long is no WebUI's either; Python 3.10 to 3.13 say so by an error.
+    with contextlib.suppress(OSError):
+        for candidate in (folder, folder / "models"):
+            if (candidate / "Stable-diffusion").is_dir():
+                return candidate
     raise FileError(
         "this is not a WebUI: there is no models/Stable-diffusion in it.",
         where=str(folder),

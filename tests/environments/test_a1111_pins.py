@@ -80,7 +80,7 @@ def test_installing_next_to_the_real_pins(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PIP_CONSTRAINT": str(ROOT / ADDED)},
+        env={**os.environ, "PIP_CONSTRAINT": (ROOT / ADDED).as_uri()},
     )
     if "index cannot be reached" in done.stdout and not os.environ.get("CI"):
         pytest.skip("no network: the package index cannot be reached")
