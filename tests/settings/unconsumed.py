@@ -168,9 +168,5 @@ UNCONSUMED = {
     "validation.class_prompts",
     "logging.every",
     "logging.smoothing",
-    "logging.tensorboard",
-    "logging.folder",
-    "logging.wandb",
-    "logging.wandb_run",
     "logging.report",
 }

@@ -1,0 +1,232 @@
+"""One library optimizer over weights that share a part and a factor on its rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, to_tree
+from lib_dreambooth.training.precision.rounding import round_to
+
+
+class Part(Protocol):
+    """One trained tensor: its lasting name, its part of the model, its factor on the part's rate."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameter(self) -> nn.Parameter: ...
+    @property
+    def part(self) -> str: ...
+    @property
+    def rate(self) -> float: ...
+
+
+# What an optimizer is made of, without what it remembers: torch's own fields, and links to other objects.
+NOT_REMEMBERED = {"model", "mng", "page_mng", "args", "non_castable_tensor_keys", "_step_count"}
+NOT_REMEMBERED |= {"embed_blocks", "qk_blocks"}
+# How a group is computed, which depends on the device.
+OF_DEVICE = ("fused", "foreach", "capturable")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the weights of a mover have in common; `number` tells portions of them apart."""
+
+    part: str
+    rate: float
+    is_matrix: bool = False
+    number: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.part} x{self.rate!r}{' matrices' if self.is_matrix else ''} #{self.number}"
+
+
+class Mover:
+    """A library optimizer with the weights it moves.
+
+    Half-precision weights are moved through float32 stand-ins that exist during a step only: the update is
+    computed in float32, without a second copy of the weights between steps.
+    """
+
+    def __init__(self, key: Key, parts: Sequence[Part], stand_ins: Sequence[nn.Parameter]) -> None:
+        self.key = key
+        self.parts = list(parts)
+        self.stand_ins = list(stand_ins)
+        self.library: torch.optim.Optimizer | None = None
+        self.has_stopped = False
+        self._kept: list[Tensor] | None = None
+
+    @property
+    def made(self) -> torch.optim.Optimizer:
+        assert self.library is not None
+        return self.library
+
+    @property
+    def is_half(self) -> bool:
+        return self.stand_ins[0] is not self.parts[0].parameter
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [part.parameter for part in self.parts]
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients there are."""
+        return [p.grad for p in self.parameters() if p.grad is not None]
+
+    def set_rate(self, rate: float) -> None:
+        for group in self.made.param_groups:
+            group["lr"] = rate
+
+    def step(self, factor: Tensor | None, rounds: bool, generator: torch.Generator | None) -> None:
+        """Moves the weights by their gradients times `factor`."""
+        if not self.is_half:
+            found = self.gradients()
+            if factor is not None and found:
+                torch._foreach_mul_(found, factor)
+            self.made.step()
+            return
+        self.lift()
+        for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
+            gradient = part.parameter.grad
+            if gradient is not None:
+                raised = gradient.float()
+                stand_in.grad = raised if factor is None else raised * factor
+        self.made.step()
+        self.settle(rounds, generator)
+
+    def lift(self) -> None:
+        """Gives the stand-ins the weights' values."""
+        for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
+            stand_in.data = part.parameter.detach().float()
+
+    @torch.no_grad()
+    def settle(self, rounds: bool, generator: torch.Generator | None) -> None:
+        """Gives the weights the stand-ins' values and takes those away."""
+        for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
+            half = part.parameter.dtype
+            part.parameter.copy_(round_to(stand_in.data, half, generator) if rounds else stand_in.data)
+        self.clear()
+
+    def clear(self) -> None:
+        """Gives the stand-ins' memory back."""
+        for stand_in in self.stand_ins:
+            stand_in.grad = None
+            stand_in.data = torch.empty(0, device=stand_in.device)
+
+    @property
+    def switches(self) -> bool:
+        """Whether training and use want different weights."""
+        return callable(getattr(self.made, "eval", None)) and callable(getattr(self.made, "train", None))
+
+    @torch.no_grad()
+    def to_evaluation(self) -> None:
+        """Puts the weights for use in place of those that are trained."""
+        if not self.switches or self.has_stopped:
+            return
+        self._kept = [p.detach().clone() for p in self.parameters()]
+        if self.is_half:
+            self.lift()
+        self.made.eval()  # type: ignore[attr-defined]
+        if self.is_half:
+            self.settle(False, None)
+
+    @torch.no_grad()
+    def to_training(self) -> None:
+        """Puts the trained weights back, bit for bit: there and back again would round."""
+        if self._kept is None:
+            return
+        if self.is_half:
+            self.lift()
+        self.made.train()  # type: ignore[attr-defined]
+        if self.is_half:
+            self.clear()
+        for parameter, kept in zip(self.parameters(), self._kept, strict=True):
+            parameter.copy_(kept)
+        self._kept = None
+
+    def forget(self) -> None:
+        """Gives back what is remembered of weights that do not move any more."""
+        self.has_stopped = True
+        self.made.state.clear()
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def state(self, tensors: Tensors) -> Json:
+        """Everything remembered, by the names of the weights."""
+        names = {stand_in: part.name for part, stand_in in zip(self.parts, self.stand_ins, strict=True)}
+        weights, shared = {}, {}
+        for owner, value in self.made.state.items():
+            if isinstance(owner, Tensor):
+                name = names[owner]  # type: ignore[index]
+                weights[name] = to_tree(as_dict(value), name, tensors)
+            else:
+                shared[str(owner)] = to_tree(as_dict(value), f"{self.key}/{owner}", tensors)
+        groups = [
+            to_tree(without_weights(group), f"{self.key}/group{number}", tensors)
+            for number, group in enumerate(self.made.param_groups)
+        ]
+        own = {name: to_tree(value, f"{self.key}/own/{name}", tensors) for name, value in self._own()}
+        device = self.stand_ins[0].device.type
+        return {"weights": weights, "shared": shared, "groups": groups, "own": own, "device": device}
+
+    def _own(self) -> Iterator[tuple[str, Any]]:
+        """The library optimizer's own fields that can change."""
+        for name, value in vars(self.made).items():
+            if name not in OF_TORCH and name not in NOT_REMEMBERED and not callable(value):
+                yield name, value
+
+    def load(self, tree: Json, tensors: Mapping[str, Tensor]) -> None:
+        """Puts a `state` back; how the library computes stays as it suits this device."""
+        library = self.made
+        device = self.stand_ins[0].device
+
+        def restored(saved: Json) -> Any:
+            return from_tree(saved, tensors, device, moves_all=tree["device"] == "cpu")
+
+        library.state.clear()
+        for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
+            if part.name in tree["weights"]:
+                library.state[stand_in] = self._paged(restored(tree["weights"][part.name]), stand_in)
+        for owner, value in tree["shared"].items():
+            library.state[owner] = restored(value)  # type: ignore[index]
+        for group, saved in zip(library.param_groups, tree["groups"], strict=True):
+            stays = {name: group[name] for name in ("params", *OF_DEVICE) if name in group}
+            group.clear()
+            group.update(restored(saved), **stays)
+        for name, value in tree["own"].items():
+            setattr(library, name, restored(value))
+
+    def _paged(self, remembered: dict[str, Any], stand_in: nn.Parameter) -> dict[str, Any]:
+        """The same with bitsandbytes' large tensors in memory that can leave the card."""
+        if not getattr(self.made, "is_paged", False) or stand_in.device.type != "cuda":
+            return remembered
+        for name in ("state1", "state2"):
+            if name in remembered:
+                buffer = self.made.get_state_buffer(stand_in, dtype=remembered[name].dtype)  # type: ignore[attr-defined]
+                remembered[name] = buffer.copy_(remembered[name])
+        return remembered
+
+    def close(self) -> None:
+        """Takes our tensors out of bitsandbytes' list for the whole process, which would keep them."""
+        pages = getattr(self.made, "page_mng", None)
+        if pages is not None:
+            ours = {id(value) for state in self.made.state.values() for value in as_dict(state).values()}
+            pages.paged_tensors[:] = [kept for kept in pages.paged_tensors if id(kept) not in ours]
+        self.made.state.clear()
+        self.made.param_groups.clear()
+
+
+def as_dict(value: Any) -> Any:
+    """A plain dictionary of one of torch's."""
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def without_weights(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+OF_TORCH = frozenset(vars(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)))

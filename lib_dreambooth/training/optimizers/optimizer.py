@@ -1,0 +1,139 @@
+"""What the loop holds: all weights with their rates, moved together, with an exact state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from lib_dreambooth.training.optimizers.clipping import clip_factor, norm_of
+from lib_dreambooth.training.optimizers.mover import Mover, Part
+from lib_dreambooth.training.optimizers.names import Known
+from lib_dreambooth.training.optimizers.trees import Json
+from lib_dreambooth.training.rates.of_run import Rates
+
+
+class Optimizer:
+    """Moves every part at its own rate. Call `set_rates`, then `clip`, then `step`, once each optimizer step.
+
+    A part that has not begun, has stopped, or whose rate is 0 stays as it is: neither its momentum nor its
+    weight decay goes on.
+    """
+
+    def __init__(
+        self,
+        known: Known,
+        movers: Sequence[Mover],
+        rates: Rates,
+        max_grad_norm: float = 0.0,
+        rounds_by_chance: bool = True,
+    ) -> None:
+        self.known = known
+        self.movers = list(movers)
+        self.rates = rates
+        self.max_grad_norm = max_grad_norm
+        self.rounds_by_chance = rounds_by_chance
+        self.is_evaluating = False
+        self._rates: dict[str, float] = {}
+        self._factor: Tensor | None = None
+        self.set_rates(0)
+
+    def set_rates(self, step: int) -> None:
+        """Takes the rates of a step, counted from 0; what has stopped by then gives its memory back."""
+        self._rates = {part: self.rates.at(part, step) for part in self.rates.parts}
+        for mover in self.movers:
+            mover.set_rate(self._rates[mover.key.part] * mover.key.rate)
+            if not mover.has_stopped and self.rates.parts[mover.key.part].has_stopped(step):
+                mover.forget()
+
+    def active(self) -> list[Part]:
+        """What moves at this step."""
+        return [part for mover in self._active() for part in mover.parts]
+
+    def _active(self) -> list[Mover]:
+        return [m for m in self.movers if self._rates[m.key.part] * m.key.rate > 0 and not m.has_stopped]
+
+    def clip(self, loss_scale: float = 1.0) -> Tensor:
+        """The norm of all gradients that count, as they are without the loss's scale; nothing waits for it.
+
+        The next `step` takes them shortened to `max_grad_norm` and without the scale. Ask whether the norm is
+        finite before that: after it the weights are spoilt.
+        """
+        norm = norm_of([gradient for mover in self._active() for gradient in mover.gradients()]) / loss_scale
+        self._factor = clip_factor(norm, self.max_grad_norm, loss_scale)
+        return norm
+
+    def step(self, generator: torch.Generator | None = None) -> None:
+        """Moves the weights; `generator` (or torch's own) rounds half-precision ones."""
+        assert not self.is_evaluating, "the weights in place are not the trained ones"
+        factor, self._factor = self._factor, None
+        for mover in self._active():
+            mover.step(factor, self.rounds_by_chance, generator)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets all gradients, those of parts that do not move too."""
+        for mover in self.movers:
+            for parameter in mover.parameters():
+                if set_to_none or parameter.grad is None:
+                    parameter.grad = None
+                else:
+                    parameter.grad.detach_().zero_()
+
+    def learning_rates(self) -> dict[str, float]:
+        """The rate of each part at this step, as the schedule has it."""
+        return dict(self._rates)
+
+    def effective_rates(self) -> dict[str, float]:
+        """The same times what a rate-finding optimizer has found; where groups of a part differ, the largest.
+
+        Waits for the card.
+        """
+        found: dict[str, float] = {}
+        for mover in self.movers:
+            part = mover.key.part
+            estimate = float(mover.made.param_groups[0].get("d", 1.0)) if self.known.finds_rate else 1.0
+            found[part] = max(found.get(part, 0.0), self._rates[part] * estimate)
+        return found
+
+    def evaluation_mode(self) -> None:
+        """Puts the weights for use in place; only schedule-free optimizers have other ones."""
+        assert not self.is_evaluating
+        self.is_evaluating = True
+        for mover in self.movers:
+            mover.to_evaluation()
+
+    def training_mode(self) -> None:
+        """Puts the trained weights back, bit for bit."""
+        self.is_evaluating = False
+        for mover in self.movers:
+            mover.to_training()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The weights for use while inside."""
+        self.evaluation_mode()
+        try:
+            yield
+        finally:
+            self.training_mode()
+
+    def state(self) -> tuple[dict[str, Tensor], Json]:
+        """Tensors and JSON that go on exactly when loaded; the tensors are the live ones, not copies."""
+        assert not self.is_evaluating, "a state is of the trained weights"
+        tensors: dict[str, Tensor] = {}
+        movers = {str(mover.key): mover.state(tensors) for mover in self.movers}
+        return tensors, {"name": self.known.name, "movers": movers}
+
+    def load(self, tensors: Mapping[str, Tensor], tree: Json) -> None:
+        """Puts back a `state` of the same optimizer over the same weights; `set_rates` comes after."""
+        assert tree["name"] == self.known.name, "a state of another optimizer"
+        for mover in self.movers:
+            mover.load(tree["movers"][str(mover.key)], tensors)
+
+    def close(self) -> None:
+        """Gives all memory back; the weights stay."""
+        self.zero_grad()
+        for mover in self.movers:
+            mover.close()

@@ -1,0 +1,95 @@
+"""Which device a run uses, and what it can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from lib_dreambooth.base.errors import UserError
+
+DEVICE = "memory.device"
+# The first generation of NVIDIA cards that is fast in bfloat16 and TF32 (RTX 30).
+AMPERE = 8
+DIRECTML = ("dml", "directml", "privateuseone")
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What a device can compute in. `generation` is the major number of CUDA's capability, 0 elsewhere."""
+
+    kind: str
+    generation: int = 0
+    has_half: bool = False
+
+    @property
+    def is_fast_in_bf16(self) -> bool:
+        return self.kind == "cuda" and self.generation >= AMPERE
+
+
+def choose_device(setting: str, of_host: torch.device | str | None = None) -> torch.device:
+    """The device that the setting names; "auto" is the host's, or the best there is.
+
+    Raises UserError for devices that are not here or cannot train.
+    """
+    name = setting.strip().lower()
+    if name == "auto":
+        name = str(of_host) if of_host is not None else best_device()
+    kind, _, number = name.partition(":")
+    if kind in DIRECTML:
+        raise UserError(
+            "DirectML cannot train: PyTorch lacks the gradients there.",
+            where=DEVICE,
+            todo="Choose CPU (slow), or a WebUI that runs the card through CUDA or ROCm.",
+            code="no-device",
+        )
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise UserError(
+            f'"{setting}" is no device that can train.',
+            where=DEVICE,
+            todo="Write auto, cpu, mps, cuda, or cuda:1 and so on.",
+            code="no-device",
+        )
+    require_here(kind, int(number or 0))
+    return torch.device(name)
+
+
+def best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def require_here(kind: str, number: int) -> None:
+    """Raises UserError where this machine does not have the device."""
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if count == 0:
+        named = "NVIDIA or ROCm card" if kind == "cuda" else "Apple card"
+        raise UserError(
+            f"PyTorch finds no {named} here.", where=DEVICE, todo="Choose auto.", code="no-device"
+        )
+    if number >= count:
+        raise UserError(
+            f"there is no {kind}:{number} here.",
+            where=DEVICE,
+            todo=f"The last one is {kind}:{count - 1}.",
+            code="no-device",
+        )
+
+
+def ability_of(device: torch.device) -> Ability:
+    """What a device can do, asked of the device and not of its name."""
+    if device.type == "cuda":
+        generation = torch.cuda.get_device_capability(device)[0]
+        return Ability("cuda", generation, True)
+    return Ability(device.type, 0, computes_in_half(device))
+
+
+def computes_in_half(device: torch.device) -> bool:
+    """Whether convolutions and products work in float16 with gradients: on a CPU since PyTorch 2.2 or so."""
+    try:
+        x = torch.ones(1, 1, 4, 4, dtype=torch.float16, device=device, requires_grad=True)
+        torch.nn.functional.conv2d(x, x[:, :, :3, :3].detach()).sum().backward()  # type: ignore[no-untyped-call]
+    except (RuntimeError, NotImplementedError):
+        return False
+    return x.grad is not None
