@@ -141,8 +141,8 @@ class Noise(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Timestep Spread",
-            "Width of the logit-normal distribution, or how steeply the others rise; 1 is moderate: a straight "
-            "line from nothing.",
+            "Width of the logit-normal distribution, or how steeply the others rise; 1 is moderate: a "
+            "straight line from nothing.",
             above=0,
             high=100,
             when=~is_("noise.timesteps", "uniform"),
