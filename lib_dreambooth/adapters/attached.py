@@ -26,6 +26,10 @@ class Beside(Protocol):
         """The length of the change of the layer's weights; one number."""
         ...
 
+    def changes(self) -> dict[str, Callable[[], Tensor]]:
+        """What is added to each of the layer's tensors, made when it is asked for; float32."""
+        ...
+
     def to_file(self) -> AdapterModule:
         """The parts as files have them."""
         ...
@@ -134,6 +138,10 @@ class Attached:
     def export(self) -> dict[Target, AdapterModule]:
         """What `formats.lora.write_adapter` writes."""
         return {target: adapter.to_file() for target, adapter in self.adapters.items()}
+
+    def changes(self) -> dict[Target, dict[str, Callable[[], Tensor]]]:
+        """What is added to each tensor of the model, made when it is asked for."""
+        return {target: adapter.changes() for target, adapter in self.adapters.items()}
 
     def eject(self) -> None:
         """Takes the network away; doing so twice does nothing."""

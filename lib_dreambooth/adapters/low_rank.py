@@ -6,6 +6,7 @@ I: inputs, O: outputs, r: rank, k: kernel. The layer gives W x + strength * (alp
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +120,10 @@ class LowRank(nn.Module):
         self.up.mul_(factor)
         self.down.mul_(factor)
         return norm > max_norm
+
+    def changes(self) -> dict[str, Callable[[], Tensor]]:
+        """What is added to the layer's tensors, float32."""
+        return {"weight": self.weight}
 
     def to_file(self) -> AdapterModule:
         """The parts as files have them."""

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from lib_dreambooth.adapters.lora import does_not_fit, fitted, require_plain
-from lib_dreambooth.adapters.low_rank import LowRank
-from lib_dreambooth.adapters.norms import NormDifference
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames
 from lib_dreambooth.formats.lora import AdapterFile, read_adapter
@@ -66,8 +64,5 @@ def _changes(
             continue
         layer = module_at(roots[target.part], target.path)
         beside = fitted(file.path, target, module, names, family)
-        if isinstance(beside, LowRank):
-            yield layer.get_parameter("weight"), beside.weight()
-        elif isinstance(beside, NormDifference):
-            yield layer.get_parameter("weight"), beside.weight.detach().float()
-            yield layer.get_parameter("bias"), beside.bias.detach().float()
+        for name, change in beside.changes().items():
+            yield layer.get_parameter(name), change()

@@ -5,7 +5,7 @@ Such a layer gives n(x) * weight + bias, so the same layer with the differences 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,10 @@ class NormDifference(nn.Module):
     def norm(self) -> Tensor:
         """The length of the differences; one number."""
         return (self.weight.float().square().sum() + self.bias.float().square().sum()).sqrt()
+
+    def changes(self) -> dict[str, Callable[[], Tensor]]:
+        """What is added to the layer's tensors, float32."""
+        return {"weight": self.weight.detach().float, "bias": self.bias.detach().float}
 
     def to_file(self) -> AdapterModule:
         """The parts as LyCORIS files have them."""

@@ -122,7 +122,7 @@ def test_averages_and_live_weights_are_two_files(model: LoadedModel, tmp_path: P
 
 def test_a_lora_merged_in(model: LoadedModel, tmp_path: Path) -> None:
     delta = torch.randn(64, 64)
-    replaced = merged(model, {Target(UNET, LAYER): lambda: delta})
+    replaced = merged(model, {Target(UNET, LAYER): {"weight": lambda: delta}})
     out = exporter(tmp_path, {"saving.precision": "fp32"}, base=base_facts(model))
     result = out.write_checkpoint(model, step=500, epoch=5, replaced=replaced)
     found, live = read_checkpoint(result.path).parts[UNET], module_tensors(UNET, model.unet)

@@ -24,6 +24,13 @@ FALLS_TO_THE_FLOOR = [
     "one_cycle",
 ]
 
+# A run without an end has no fifth of itself to save and draw after.
+ENDLESS = {
+    "length": {"train_for": "until stopped"},
+    "saving": {"every": "500 steps"},
+    "previews": {"every": "500 steps"},
+}
+
 
 def factors(name: str, num_steps: int, **values: Any) -> list[float]:
     schedule = Schedule(name, num_steps, **values)
@@ -174,7 +181,7 @@ def test_a_warm_up_as_long_as_the_run_reaches_the_whole_rate_at_the_end() -> Non
 
 
 def test_an_endless_run_has_a_rate_at_every_step() -> None:
-    tables = {"length": {"train_for": "until stopped"}, "rates": {"learning_rate": 1.0}}
+    tables = {**ENDLESS, "rates": {"learning_rate": 1.0}}
     constant = rates_for(None, **tables)
     assert [constant.at(UNET, step) for step in (0, 10**6)] == [1.0, 1.0]
     tables["rates"] = {"learning_rate": 1.0, "schedule": "inverse_sqrt"}
@@ -245,7 +252,7 @@ def test_the_curve_has_the_ends_and_the_corners() -> None:
 
 
 def test_the_curve_of_an_endless_run_goes_as_far_as_asked() -> None:
-    run = settings.read({"length": {"train_for": "until stopped"}, "rates": {"learning_rate": 1.0}}).run
+    run = settings.read({**ENDLESS, "rates": {"learning_rate": 1.0}}).run
     assert curve(run, plan_of(None), num_steps=50)[UNET][-1] == (49, 1.0)
 
 

@@ -110,13 +110,14 @@ def module_tensors(part: str, module: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def merged(model: LoadedModel, changes: Mapping[Target, Callable[[], Tensor]]) -> Replaced:
-    """The model's weights with an adapter's changes added, each made when it is written."""
+def merged(model: LoadedModel, changes: Mapping[Target, Mapping[str, Callable[[], Tensor]]]) -> Replaced:
+    """The model's weights with an adapter's changes of each tensor added, each made when it is written."""
     found: dict[str, dict[str, Source]] = {}
     tensors = {part: module_tensors(part, model.modules[part]) for part in {key.part for key in changes}}
-    for target, change in changes.items():
-        name = f"{target.path}.weight"
-        found.setdefault(target.part, {})[name] = _sum(tensors[target.part][name], change)
+    for target, change_of in changes.items():
+        for tensor, change in change_of.items():
+            name = f"{target.path}.{tensor}"
+            found.setdefault(target.part, {})[name] = _sum(tensors[target.part][name], change)
     return found
 
 

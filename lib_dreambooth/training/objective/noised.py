@@ -28,7 +28,7 @@ class Noised:
 
     def to(self, device: torch.device | str) -> Noised:
         """The same on a device; the copy does not wait where the memory allows it."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             moved[field.name] = None if value is None else value.to(device, non_blocking=True)

@@ -16,7 +16,7 @@ def norm_of(gradients: Sequence[Tensor]) -> Tensor:
     if not gradients:
         return torch.zeros(())
     if all(gradient.dtype == torch.float32 for gradient in gradients):
-        norms = torch._foreach_norm(list(gradients))
+        norms: Sequence[Tensor] = torch._foreach_norm(list(gradients))
     else:
         # float16 would overflow at 65504.
         norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]

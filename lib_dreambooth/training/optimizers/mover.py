@@ -158,7 +158,8 @@ class Mover:
     def state(self, tensors: Tensors) -> Json:
         """Everything remembered, by the names of the weights."""
         names = {stand_in: part.name for part, stand_in in zip(self.parts, self.stand_ins, strict=True)}
-        weights, shared = {}, {}
+        weights: dict[str, Json] = {}
+        shared: dict[str, Json] = {}
         for owner, value in self.made.state.items():
             if isinstance(owner, Tensor):
                 name = names[owner]  # type: ignore[index]

@@ -17,7 +17,7 @@ Json = Any
 Tensors = MutableMapping[str, Tensor]
 
 KIND = "kind"
-SEQUENCES: dict[str, type] = {"list": list, "tuple": tuple}
+SEQUENCES: dict[str, type[list[Any]] | type[tuple[Any, ...]]] = {"list": list, "tuple": tuple}
 
 
 class NotPlain(TypeError):

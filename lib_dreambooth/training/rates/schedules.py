@@ -110,10 +110,13 @@ def rex(schedule: Schedule, index: int) -> float:
 
 
 def one_cycle(schedule: Schedule, step: int) -> float:
-    """Rises along a cosine over the warm-up, or 30 % of the run without one, then falls to the floor."""
+    """Rises along a cosine over the warm-up, or 30 % of the run without one, then falls to the floor.
+
+    A rise of its own choosing leaves a step to fall in; a warm-up to the last step is the user's.
+    """
     count = schedule.num_steps
     assert count is not None, "one_cycle needs an end"
-    rise = min(schedule.warmup or round(count * ONE_CYCLE_RISE), count - 1)
+    rise = min(schedule.warmup, count - 1) or min(round(count * ONE_CYCLE_RISE), max(count - 2, 0))
     if step < rise:
         return ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * (1.0 - half_cosine(step / rise))
     return above_floor(schedule, half_cosine(progress(step - rise, count - rise)))

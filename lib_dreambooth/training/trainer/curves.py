@@ -1,0 +1,75 @@
+"""What a run tells about its steps: smoothed loss, speed, time left."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+
+import torch
+
+from lib_dreambooth.runs.events import Step
+from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.stepping import Stepped
+
+# Steps whose time the speed is taken from.
+WINDOW = 50
+
+
+class Curves:
+    """Turns steps into points of the curves."""
+
+    def __init__(self, ready: Ready) -> None:
+        self.ready = ready
+        self.smoothed: float | None = None
+        self._times: deque[float] = deque(maxlen=WINDOW)
+        self._last: float | None = None
+
+    def add(self, stepped: Stepped) -> None:
+        """Counts a step in."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._times.append(now - self._last)
+        self._last = now
+        share = 1.0 / self.ready.run.logging.smoothing
+        before = stepped.loss if self.smoothed is None else self.smoothed
+        self.smoothed = before + (stepped.loss - before) * share
+
+    def rest(self) -> None:
+        """What comes now is no step and does not count as one's time."""
+        self._last = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether the step after which `step` are done is told; the first and the last always are."""
+        return step == 1 or step == self.ready.length.total_steps or step % self.ready.run.logging.every == 0
+
+    def event(self, stepped: Stepped) -> Step:
+        """The point of the curves for a step."""
+        done = stepped.step + 1
+        seconds = sum(self._times) / len(self._times) if self._times else None
+        total = self.ready.length.total_steps
+        return Step(
+            step=done,
+            epoch=done / self.ready.length.epoch.steps,
+            loss=stepped.loss,
+            smoothed=self.smoothed,
+            rates=self.ready.optimizer.effective_rates(),
+            grad_norm=stepped.grad_norm if stepped.moved else None,
+            steps_per_second=1 / seconds if seconds else None,
+            seconds_left=None if seconds is None or total is None else seconds * (total - done),
+            memory=memory(self.ready.device),
+            weight_norms={part: float(norm) for part, norm in self.ready.trained.norms().items()},
+        )
+
+
+def memory(device: torch.device) -> Mapping[str, int]:
+    """Bytes on the card by kind; nothing for a CPU."""
+    if device.type != "cuda":
+        return {}
+    free, _ = torch.cuda.mem_get_info(device)
+    return {
+        "used": torch.cuda.memory_allocated(device),
+        "reserved": torch.cuda.memory_reserved(device),
+        "peak": torch.cuda.max_memory_reserved(device),
+        "free": free,
+    }

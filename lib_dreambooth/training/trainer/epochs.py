@@ -1,0 +1,62 @@
+"""What has to be encoded before an epoch: latents of its pictures, states of its captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lib_dreambooth.data.cache.latents import Filled
+from lib_dreambooth.formats.keymap import VAE
+from lib_dreambooth.training.encoding import latent_encoder
+from lib_dreambooth.training.trainer.control import Control
+from lib_dreambooth.training.trainer.measuring import measured_batches
+from lib_dreambooth.training.trainer.ready import Ready
+
+Progress = Callable[[str, int, int], None]
+LATENTS, CAPTIONS = "encoding pictures", "encoding captions"
+
+
+def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress) -> Filled:
+    """Encodes what the epoch needs and is not there yet. The encoders are on the card meanwhile only."""
+    filled = Filled()
+    dataset, latents = ready.dataset, ready.latents
+    if latents is not None:
+        pairs = [*dataset.plan.pairs_of_epoch(epoch), *dataset.validation_pairs()]
+        with on_card(ready, [VAE]):
+            filled = latents.fill(
+                dataset.wanted(pairs),
+                latent_encoder(ready.model),
+                progress=lambda done, total: progress(LATENTS, done, total),
+                check_cancelled=control.check,
+            )
+    encoders = [encoder.part for encoder in ready.model.encoders]
+    with on_card(ready, encoders):
+        ready.texts.prepare(
+            [*dataset.captions_of_epoch(epoch), *measured_captions(ready)],
+            lambda done, total: progress(CAPTIONS, done, total),
+            control.check,
+        )
+    return filled
+
+
+def measured_captions(ready: Ready) -> list[str]:
+    """The captions of the pictures that are only measured, class pictures included."""
+    return [
+        ready.dataset.caption(visit, batch)
+        for batches in measured_batches(ready).values()
+        for batch in batches
+        for visit in batch.visits
+    ]
+
+
+@contextmanager
+def on_card(ready: Ready, parts: list[str]) -> Iterator[None]:
+    """Brings idle parts of the model to the card, and takes them away again afterwards."""
+    idle = [part for part in parts if part in ready.idle_parts()]
+    for part in idle:
+        ready.model.to(part, ready.device)
+    try:
+        yield
+    finally:
+        for part in idle if ready.unloads else ():
+            ready.model.to(part, "cpu")

@@ -1,0 +1,60 @@
+"""The loss on pictures that are only measured, with the same noise every time: learning and forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from lib_dreambooth.adapters.parts import previewing
+from lib_dreambooth.data.dataset import validation_seed
+from lib_dreambooth.data.order.batches import MicroBatch, fixed_batches
+from lib_dreambooth.training.micro_step import micro_step
+from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.stepping import encoded
+
+HELD_OUT, CLASSES = "held out", "class pictures"
+
+
+def measured_batches(ready: Ready) -> dict[str, list[MicroBatch]]:
+    """The batches of each curve, empty ones left out."""
+    run, dataset = ready.run, ready.dataset
+    if run.validation.every.is_never:
+        return {}
+    found = {HELD_OUT: dataset.validation_batches()}
+    classes = [item for item in dataset.items if item.is_class] if run.validation.class_prompts else []
+    # Without held-out pictures there is nothing to compare the class pictures' curve with.
+    if classes:
+        buckets = [dataset.bucket(item) for item in classes]
+        found[CLASSES] = fixed_batches(classes, buckets, run.length.batch_size)
+    most = run.validation.most
+    return {name: batches[: most or None] for name, batches in found.items() if batches}
+
+
+@torch.no_grad()
+def measure(ready: Ready, check: Callable[[], None]) -> dict[str, float]:
+    """Each curve's loss, the mean over its pictures and noise levels; nothing that is trained changes."""
+    assembler = replace(ready.assembler, fresh=False)
+    seed = validation_seed(ready.run)
+    curves = {}
+    with previewing(ready.trained), ready.optimizer.evaluating():
+        for name, batches in measured_batches(ready).items():
+            total, weight = 0.0, 0.0
+            for plan in batches:
+                batch = assembler.make(plan)
+                batch = encoded(ready, batch) if batch.latents is None else batch
+                for timestep in ready.run.validation.timesteps:
+                    check()
+                    losses = micro_step(
+                        ready.model,
+                        ready.objective,
+                        batch,
+                        ready.texts,
+                        autocast_dtype=ready.autocast_dtype,
+                        noised=ready.objective.noised_at(batch, timestep, seed),
+                    )
+                    total += float(losses.total)
+                    weight += float(batch.shares.sum())
+            curves[name] = total / weight
+    return curves

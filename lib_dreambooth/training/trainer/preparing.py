@@ -1,0 +1,198 @@
+"""From settings to everything that the steps need, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from lib_dreambooth.adapters.build import attach
+from lib_dreambooth.adapters.merging import merge_files
+from lib_dreambooth.adapters.parts import Trainable
+from lib_dreambooth.adapters.planning import trained_parts
+from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.data.cache.keeping import open_store, where_to_keep
+from lib_dreambooth.data.cache.keys import digest
+from lib_dreambooth.data.cache.latents import LatentCache
+from lib_dreambooth.data.cache.stores import Store
+from lib_dreambooth.data.class_pictures import requests, with_drawn
+from lib_dreambooth.data.dataset import Dataset
+from lib_dreambooth.data.feeding.batch import Assembler
+from lib_dreambooth.data.scanning.scan import Scan, scan
+from lib_dreambooth.formats.adapter_names import names_of
+from lib_dreambooth.formats.keymap import UNET, VAE
+from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.models.read import read_model
+from lib_dreambooth.runs.events import Event, Phase, Warned
+from lib_dreambooth.settings.length import plan_length
+from lib_dreambooth.settings.meaning import is_adapter, trains_text_encoder
+from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.training.averages import averages_of
+from lib_dreambooth.training.class_drawing import draw_class_pictures
+from lib_dreambooth.training.objective.objective import Objective
+from lib_dreambooth.training.optimizers.building import new_optimizer
+from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
+from lib_dreambooth.training.precision.devices import ability_of
+from lib_dreambooth.training.precision.loss_scale import LossScale
+from lib_dreambooth.training.trainer.control import Control
+from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.texts import CachedTexts, LiveTexts, Texts
+
+# A cache of this size stays in memory where it is left to us; larger ones go to the disk.
+MEMORY_CACHE_BYTES = 2_000_000_000
+BYTES_OF_FLOAT = 4
+READING, SCANNING, CLASS_PICTURES = "reading the model", "looking at the pictures", "drawing class pictures"
+
+Emit = Callable[[Event], object]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Where a run may keep things."""
+
+    cache: Path
+    class_images: Path
+
+
+@dataclass(eq=False)
+class Preparer:
+    """Does the phases before the first step; the control is looked at in all of them."""
+
+    run: Run
+    device: torch.device
+    rooms: Rooms
+    control: Control
+    emit: Emit
+    arithmetic: Arithmetic = field(init=False)
+
+    def read(self) -> LoadedModel:
+        """The base with its merged files, frozen, each part where it waits for its turn."""
+        self.emit(Phase(name=READING))
+        self.control.check()
+        settings = self.run.model
+        model = read_model(
+            settings.base,
+            vae_path=settings.vae or None,
+            prefer_ema=settings.ema_weights,
+            expect_family=None if settings.family == "auto" else settings.family,
+        )
+        self.control.check()
+        family = model.family
+        self.arithmetic = resolve(
+            self.run.precision, ability_of(self.device), is_half_vae_safe=family.is_half_vae_safe
+        )
+        if settings.merge:
+            merge_files(settings.merge, model.modules, names_of(model.source.kind), family.name)
+        for part in model.modules:
+            model.to(part, self.device, self._dtype_of(part))
+        return model
+
+    def _dtype_of(self, part: str) -> torch.dtype:
+        if part == VAE:
+            return self.arithmetic.vae
+        if not is_adapter(self.run) and part in trained_parts(self.run, [part]):
+            return self.arithmetic.weights
+        return self.arithmetic.frozen_unet if part == UNET else self.arithmetic.frozen
+
+    def scan(self) -> Scan:
+        """The pictures, with what was found about them told as warnings."""
+        found = scan(
+            self.run,
+            self.rooms.cache / "pictures.json",
+            self.rooms.cache / "unpacked",
+            progress=lambda done, total: self.progress(SCANNING, done, total),
+            check_cancelled=self.control.check,
+        )
+        for finding in found.findings:
+            if finding.severity != "note":
+                text = " ".join(part for part in (finding.what, finding.effect, finding.todo) if part)
+                self.emit(Warned(text=text, where=", ".join(finding.paths[:3]), code=finding.code))
+        return found
+
+    def class_pictures(self, model: LoadedModel, scanned: Scan) -> Scan:
+        """The scan with the class pictures that the settings want; what is missing is drawn."""
+        wanted = requests(self.run, scanned.items, model.source.sha256)
+        if not wanted:
+            return scanned
+        draw_class_pictures(
+            model,
+            self.run,
+            wanted,
+            self.rooms.class_images,
+            lambda done, total: self.progress(CLASS_PICTURES, done, total),
+            self.control.asks_to_stop,
+        )
+        return with_drawn(scanned, wanted, self.rooms.class_images)
+
+    def ready(self, model: LoadedModel, scanned: Scan, without: frozenset[str] = frozenset()) -> Ready:
+        """Everything for the first step but what is encoded for its epoch."""
+        run = self.run
+        dataset = Dataset(run, scanned, without=without)
+        length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
+        dataset.total_steps = length.total_steps
+        trained = self.attach(model)
+        self.require_latents(model, dataset)
+        latents = self._latent_cache(model, dataset)
+        return Ready(
+            run=run,
+            model=model,
+            device=self.device,
+            arithmetic=self.arithmetic,
+            dataset=dataset,
+            length=length,
+            latents=latents,
+            texts=self._texts(model),
+            assembler=Assembler(dataset, latents, fresh=run.memory.latent_draw == "fresh"),
+            trained=trained,
+            objective=Objective(run, model),
+            optimizer=new_optimizer(run, trained.parts(), length),
+            averages=averages_of(run.ema, trained.parts()),
+            scale=LossScale() if self.arithmetic.scales_loss else None,
+        )
+
+    def attach(self, model: LoadedModel) -> Trainable:
+        """Puts what is trained beside or into the model."""
+        return attach(
+            self.run,
+            {part: module for part, module in model.modules.items() if part != VAE},
+            names_of(model.source.kind),
+            model.family.name,
+            rules=model.rules,
+            dtype=self.arithmetic.weights,
+        )
+
+    def require_latents(self, model: LoadedModel, dataset: Dataset) -> None:
+        """Raises UserError for models whose UNet takes more than a noisy picture."""
+        if int(model.unet.config.in_channels) != model.latent_channels:
+            raise UserError(
+                "this is an inpainting or instruct model, which cannot be trained on pictures alone.",
+                where=str(model.source.path),
+                todo="Choose the plain model of the same family; the result works with both.",
+                code="unsupported-model",
+            )
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        self.emit(Phase(name=name, done=done, total=total))
+
+    def _latent_cache(self, model: LoadedModel, dataset: Dataset) -> LatentCache | None:
+        memory = self.run.memory
+        wanted = dataset.wanted(dataset.plan.pairs_of_epoch(0))
+        sizes = sum(want.cut.size[0] * want.cut.size[1] // 64 for want in wanted)
+        num_bytes = sizes * model.latent_channels * 2 * BYTES_OF_FLOAT
+        place = where_to_keep(memory.cache_latents, num_bytes, 4 * MEMORY_CACHE_BYTES)
+        if place == "off":
+            return None
+        store: Store = open_store(place, self.rooms.cache / "latents", memory.trust_cache)
+        encoder = model.vae_source or model.source.path
+        name = digest(model.source.sha256, str(encoder), str(self.arithmetic.vae), model.latent_scale)
+        return LatentCache(store, vae=name)
+
+    def _texts(self, model: LoadedModel) -> Texts:
+        mode = self.run.memory.cache_text
+        if trains_text_encoder(self.run) or mode == "off":
+            return LiveTexts(model, self.run)
+        store: Store = open_store("disk" if mode == "disk" else "memory", self.rooms.cache / "texts")
+        name = digest(model.source.sha256, str(self.arithmetic.frozen), self.run.model.merge)
+        return CachedTexts(model, self.run, store, name)

@@ -1,0 +1,73 @@
+"""What a run holds between its first phase and its last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from lib_dreambooth.adapters.parts import Part, Trainable
+from lib_dreambooth.data.cache.latents import LatentCache
+from lib_dreambooth.data.dataset import Dataset
+from lib_dreambooth.data.feeding.batch import Assembler
+from lib_dreambooth.formats.keymap import UNET, VAE
+from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.settings.length import LengthPlan
+from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.training.averages import Averages
+from lib_dreambooth.training.objective.objective import Objective
+from lib_dreambooth.training.optimizers.optimizer import Optimizer
+from lib_dreambooth.training.precision.arithmetic import Arithmetic
+from lib_dreambooth.training.precision.loss_scale import LossScale
+from lib_dreambooth.training.trainer.texts import Texts
+
+
+@dataclass(eq=False)
+class Ready:
+    """Everything that the steps need; `run` has all that was open decided."""
+
+    run: Run
+    model: LoadedModel
+    device: torch.device
+    arithmetic: Arithmetic
+    dataset: Dataset
+    length: LengthPlan
+    latents: LatentCache | None
+    texts: Texts
+    assembler: Assembler
+    trained: Trainable
+    objective: Objective
+    optimizer: Optimizer
+    averages: Averages | None
+    scale: LossScale | None
+
+    @property
+    def parts(self) -> list[Part]:
+        return self.trained.parts()
+
+    @property
+    def trains_text(self) -> bool:
+        return any(part.part != UNET for part in self.parts)
+
+    @property
+    def keeps_vae(self) -> bool:
+        """Whether pictures are encoded in every step."""
+        items = self.dataset.items
+        return self.latents is None or not all(self.dataset.handling(item).can_cache(item) for item in items)
+
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """What the steps compute in where it is not float32."""
+        return None if self.arithmetic.compute == torch.float32 else self.arithmetic.compute
+
+    @property
+    def unloads(self) -> bool:
+        """Whether parts that the steps do without leave the card."""
+        return self.run.memory.unload != "off"
+
+    def idle_parts(self) -> list[str]:
+        """The parts of the model that the steps do without."""
+        idle = [] if self.keeps_vae else [VAE]
+        if not self.trains_text:
+            idle += [encoder.part for encoder in self.model.encoders]
+        return idle

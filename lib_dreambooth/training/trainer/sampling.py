@@ -1,0 +1,80 @@
+"""Previews while a run is under way: they change nothing, and one that fails costs nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lib_dreambooth.adapters.parts import previewing
+from lib_dreambooth.base.errors import Cancelled, UserError
+from lib_dreambooth.runs.events import Event, Phase, Sampled, Warned
+from lib_dreambooth.training.previews.drawing import PreviewArtist
+from lib_dreambooth.training.trainer.control import Control
+from lib_dreambooth.training.trainer.epochs import on_card
+from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.saving import EMA_LABEL, in_use
+
+log = logging.getLogger(__name__)
+DRAWING = "drawing samples"
+
+
+@dataclass(eq=False)
+class Previewer:
+    """Draws the previews of a run; `show` gives a path as events tell it."""
+
+    ready: Ready
+    artist: PreviewArtist
+    control: Control
+    emit: Callable[[Event], object]
+    show: Callable[[Path], str]
+
+    def draw(self, step: int) -> list[Path]:
+        """Draws and tells all previews of a step; a failure is told, and a stop ends them where they are."""
+        found: list[Path] = []
+        try:
+            for label in self._labels():
+                found += self._draw(step, label)
+        except Cancelled:
+            pass
+        except UserError as error:
+            self.emit(Warned(text=error.sentence(), where="previews", code=error.code))
+        except (RuntimeError, OSError, ValueError) as error:
+            # Out of memory, mostly: the run is worth more than a picture of it.
+            log.exception("the samples of step %d could not be drawn", step)
+            text = f"the samples of step {step} could not be drawn: {str(error).splitlines()[0][:200]}"
+            self.emit(Warned(text=text, where="previews", code="preview-failed"))
+        return found
+
+    def _labels(self) -> tuple[str, ...]:
+        if self.ready.averages is None:
+            return ("",)
+        return {"average": (EMA_LABEL,), "live": ("",), "both": ("", EMA_LABEL)}[self.ready.run.ema.preview]
+
+    def _draw(self, step: int, label: str) -> list[Path]:
+        ready, total = self.ready, len(self.artist.previews)
+        name = f"step-{step:08d}" + (f"-{label}" if label and ready.run.ema.preview == "both" else "")
+        drawn = []
+        with (
+            on_card(ready, ready.idle_parts()),
+            in_use(ready, is_average=label == EMA_LABEL),
+            previewing(ready.trained, ready.run.previews.strength),
+            ready.arithmetic.autocast(),
+            torch.no_grad(),
+        ):
+            for one in self.artist.draw(name, self.control.asks_to_stop):
+                drawn.append(one)
+                self.emit(Phase(name=DRAWING, done=len(drawn), total=total))
+        epoch = step / ready.length.epoch.steps
+        self.emit(
+            Sampled(
+                files=tuple(self.show(one.path) for one in drawn),
+                step=step,
+                prompts=tuple(one.prompt for one in drawn),
+                epoch=epoch,
+            )
+        )
+        return [one.path for one in drawn]

@@ -1,0 +1,165 @@
+"""Writes files for use and states, from weights that are put in place for it and back again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lib_dreambooth.adapters.attached import Attached
+from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.formats.keymap import VAE
+from lib_dreambooth.runs import kept_states, states
+from lib_dreambooth.runs.events import Event, Saved, Warned
+from lib_dreambooth.settings.sources import Sourced
+from lib_dreambooth.settings.writing import text_of
+from lib_dreambooth.training import state as saved
+from lib_dreambooth.training.export.files import Exporter
+from lib_dreambooth.training.export.result import Result
+from lib_dreambooth.training.export.states import Replaced, merged
+from lib_dreambooth.training.state import Surroundings, TrainingState
+from lib_dreambooth.training.trainer.ready import Ready
+
+RESULT, CHECKPOINT, DIFFUSERS, STATE = "result", "checkpoint", "diffusers", "state"
+EMA_LABEL = "ema"
+
+
+@dataclass(eq=False)
+class Saver:
+    """Writes what a run makes; `show` gives a path as events tell it."""
+
+    ready: Ready
+    exporter: Exporter
+    states_dir: Path
+    surroundings: Surroundings
+    emit: Callable[[Event], object]
+    show: Callable[[Path], str]
+    lineage: int = 0
+
+    def require_space(self) -> None:
+        """Raises FileError where the disk has no room for even one state."""
+        states.check_space(self.states_dir, states.bytes_needed(self._state(0, {}).to_saved()[0]))
+
+    def save(
+        self,
+        kinds: Sequence[str],
+        step: int,
+        numbers: Mapping[str, Any],
+        reason: str,
+        *,
+        is_final: bool = False,
+    ) -> list[Result]:
+        """Writes each kind; what cannot be written is told and does not keep the others from it.
+
+        Raises the first failure afterwards where this was the last chance.
+        """
+        results: list[Result] = []
+        failures: list[UserError] = []
+        for kind in dict.fromkeys(kinds):
+            try:
+                if kind == STATE:
+                    self.state(step, numbers, reason)
+                else:
+                    results += self.files(kind, step, reason, is_final=is_final)
+            except UserError as error:
+                failures.append(error)
+                self.emit(Warned(text=error.sentence(), where=error.where, code=error.code))
+        if failures and is_final:
+            raise failures[0]
+        return results
+
+    def state(self, step: int, numbers: Mapping[str, Any], reason: str) -> Path:
+        """A state to go on from; older ones beyond the number wanted go."""
+        tensors, scalars = self._state(step, numbers).to_saved()
+        path = states.write_state(self.states_dir, step, tensors, scalars, lineage=self.lineage)
+        kept_states.prune(self.states_dir, self.ready.run.saving.keep_states, trusted=path)
+        self._tell(path, STATE, step, reason, states.bytes_needed(tensors))
+        return path
+
+    def files(self, kind: str, step: int, reason: str, *, is_final: bool) -> list[Result]:
+        """The files of a kind: of the live weights, of their average, or of both."""
+        results = []
+        for label in self._labels():
+            with in_use(self.ready, is_average=label == EMA_LABEL):
+                result = self._file(kind, step, label, is_final)
+            results.append(result)
+            self._tell(result.path, kind, step, reason, result.size)
+        return results
+
+    def _labels(self) -> tuple[str, ...]:
+        if self.ready.averages is None:
+            return ("",)
+        return {"average": (EMA_LABEL,), "live": ("",), "both": ("", EMA_LABEL)}[self.ready.run.ema.save]
+
+    def _file(self, kind: str, step: int, label: str, is_final: bool) -> Result:
+        ready, trained = self.ready, self.ready.trained
+        when: dict[str, Any] = {"step": step, "epoch": self.epoch_of(step), "is_final": is_final}
+        # One of both averages needs no word for it.
+        when["label"] = label if ready.run.ema.save == "both" else ""
+        if isinstance(trained, Attached):
+            if kind == RESULT:
+                return self.exporter.write_adapter(trained.export(), trained.names, **when)
+            changes = trained.changes()
+            roots = {target.part for target in changes}
+            replaced: Replaced | None = merged(ready.model, changes)
+        else:
+            roots, replaced = {part.part for part in trained.parts()}, None
+        write = self.exporter.write_diffusers if kind == DIFFUSERS else self.exporter.write_checkpoint
+        return write(ready.model, trained=roots, replaced=replaced, **when)
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch that a step belongs to, counted from 1."""
+        return -(-step // self.ready.length.epoch.steps)
+
+    def _tell(self, path: Path, what: str, step: int, reason: str, num_bytes: int) -> None:
+        epoch = step / self.ready.length.epoch.steps
+        self.emit(
+            Saved(
+                paths=(self.show(path),),
+                what=what,
+                step=step,
+                epoch=epoch,
+                reason=reason,
+                num_bytes=num_bytes,
+            )
+        )
+
+    def _state(self, step: int, numbers: Mapping[str, Any]) -> TrainingState:
+        ready = self.ready
+        moved, tree = ready.optimizer.state()
+        tensors: dict[str, Mapping[str, Tensor]] = {
+            saved.TRAINED: ready.trained.state(),
+            saved.OPTIMIZER: moved,
+        }
+        found: dict[str, Any] = {saved.OPTIMIZER: tree, saved.CURVES: dict(numbers)}
+        if ready.averages is not None:
+            tensors[saved.EMA], found[saved.EMA] = ready.averages.state()
+        if ready.scale is not None:
+            found[saved.SCALER] = ready.scale.state()
+        return TrainingState(step, text_of(Sourced(ready.run)), self.surroundings, tensors, found)
+
+
+def restore(ready: Ready, state: TrainingState) -> None:
+    """Puts everything that a state holds in place."""
+    ready.trained.load(state.tensors[saved.TRAINED])
+    ready.optimizer.load(state.tensors[saved.OPTIMIZER], state.numbers[saved.OPTIMIZER])
+    ready.optimizer.set_rates(state.step)
+    if ready.averages is not None:
+        ready.averages.load(state.tensors[saved.EMA], state.numbers[saved.EMA])
+    if ready.scale is not None and saved.SCALER in state.numbers:
+        ready.scale.load(state.numbers[saved.SCALER])
+
+
+@contextlib.contextmanager
+def in_use(ready: Ready, *, is_average: bool) -> Iterator[None]:
+    """The weights as they are used: those of schedule-free optimizers for drawing, or the average of them."""
+    if is_average and ready.averages is not None:
+        with ready.averages.swapped():
+            yield
+        return
+    with ready.optimizer.evaluating():
+        yield
