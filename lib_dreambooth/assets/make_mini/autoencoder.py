@@ -10,14 +10,13 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image, ImageDraw
 
-from lib_dreambooth.assets.make_mini.progress import Progress, cosine_rate
+from lib_dreambooth.assets.make_mini.progress import Progress, cosine_rate, stage_at
 from lib_dreambooth.assets.shapes import drawing
 
 WIDTHS = (64, 64, 64, 64)
 LEARNING_RATE = 1e-3
 BUSY_SHARE = 0.4
 KL_WEIGHT = 1e-6
-# Side in pixels, batch, and the share of all steps that is spent on it.
 STAGES = ((64, 16, 0.72), (128, 8, 0.28))
 
 
@@ -81,7 +80,7 @@ def train_vae(folder: Path, num_steps: int, report: int = 50) -> AutoencoderKL:
 
 
 def picture_batch(step: int, num_steps: int, scenes: list[drawing.Scene]) -> torch.Tensor:
-    size_px, batch, _ = STAGES[0] if step < STAGES[0][2] * num_steps else STAGES[1]
+    size_px, batch = stage_at(STAGES, step, num_steps)
     random = np.random.Generator(np.random.Philox(key=[11, step]))
     return to_tensor([random_picture(random, size_px, scenes) for _ in range(batch)])
 
@@ -106,11 +105,11 @@ def psnr(mean_squared_error: float) -> float:
 
 
 @torch.no_grad()
-def held_out_psnr(vae: AutoencoderKL) -> float:
-    """Over the scenes that the training never shows, rebuilt from the mean of their latents."""
+def held_out_psnr(vae: AutoencoderKL, scenes: list[drawing.Scene]) -> float:
+    """Over scenes that the training never shows, rebuilt from the mean of their latents."""
     random = np.random.Generator(np.random.Philox(99))
     errors = []
-    for scene in drawing.held_out_scenes():
+    for scene in scenes:
         picture = to_tensor([drawing.draw_varied(scene, random)])
         rebuilt = vae.decode(vae.encode(picture).latent_dist.mode()).sample.clamp(-1, 1)
         errors.append(float((rebuilt - picture).pow(2).mean()) / 4)

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from lib_dreambooth.assets.make_mini.autoencoder import to_tensor
-from lib_dreambooth.assets.make_mini.progress import Progress, cosine_rate
+from lib_dreambooth.assets.make_mini.progress import Progress, cosine_rate, stage_at
 from lib_dreambooth.assets.shapes import drawing
 from lib_dreambooth.base import files
 from lib_dreambooth.models.tokenizer import END_ID, START_ID, clip_tokenizer
@@ -24,7 +24,7 @@ TEXT_WIDTH = 64
 TEXT_LAYERS = 4
 NUM_TOKENS = 77
 LEARNING_RATE = 8e-4
-# Side in pixels, batch, and the share of all steps that is spent on it: words are learned on small pictures.
+# Words are learned on small pictures.
 STAGES = ((64, 64, 0.4), (128, 24, 0.6))
 VARIANTS = 24
 EMA_DECAY = 0.998
@@ -69,14 +69,16 @@ def token_ids(prompt: str) -> list[int]:
 
 
 @torch.no_grad()
-def scene_latents(vae: AutoencoderKL, folder: Path, size_px: int, variants: int) -> torch.Tensor:
-    """Latents of many drawings of every scene, [scene, variant, 4, height, width]; kept in a file."""
+def scene_latents(
+    vae: AutoencoderKL, folder: Path, size_px: int, variants: int, num_scenes: int | None = None
+) -> torch.Tensor:
+    """Latents of many drawings of each scene, [scene, variant, 4, height, width]; kept in a file."""
     path = folder / f"latents-{size_px}.safetensors"
     if path.exists():
         return load(path.read_bytes())["latents"]
     random = np.random.Generator(np.random.Philox(key=[7, size_px]))
     found = []
-    for scene in drawing.training_scenes():
+    for scene in drawing.training_scenes()[:num_scenes]:
         pictures = to_tensor([drawing.draw_varied(scene, random, size_px) for _ in range(variants)])
         with torch.autocast("cpu", torch.bfloat16):
             found.append(vae.encode(pictures).latent_dist.mode().float())
@@ -130,10 +132,15 @@ class Denoiser(torch.nn.Module):
 
 
 def train_denoiser(
-    folder: Path, vae: AutoencoderKL, num_steps: int, variants: int = VARIANTS, report: int = 50
+    folder: Path,
+    vae: AutoencoderKL,
+    num_steps: int,
+    variants: int = VARIANTS,
+    num_scenes: int | None = None,
+    report: int = 50,
 ) -> tuple[Denoiser, Spread]:
     """Trains, or goes on, until `num_steps`; returns the averaged networks."""
-    stages = {size_px: scene_latents(vae, folder, size_px, variants) for size_px, _, _ in STAGES}
+    stages = {size_px: scene_latents(vae, folder, size_px, variants, num_scenes) for size_px, _, _ in STAGES}
     spread = spread_of(stages[drawing.SIZE_PX])
     stages = {size_px: spread.normalised(latents) for size_px, latents in stages.items()}
     live, averaged = Denoiser(), Denoiser()
@@ -144,7 +151,7 @@ def train_denoiser(
     for step in range(progress.resume(), num_steps):
         for group in optimizer.param_groups:
             group["lr"] = cosine_rate(step, num_steps, LEARNING_RATE, warmup=100)
-        size_px, batch, _ = STAGES[0] if step < STAGES[0][2] * num_steps else STAGES[1]
+        size_px, batch = stage_at(STAGES, step, num_steps)
         loss = denoiser_step(live, optimizer, stages[size_px], step, batch)
         average(averaged, live, min(EMA_DECAY, (step + 1) / (step + 10)))
         smooth = loss if smooth == 0 else 0.98 * smooth + 0.02 * loss
@@ -159,7 +166,7 @@ def denoiser_step(
     live: Denoiser, optimizer: torch.optim.Optimizer, latents: torch.Tensor, step: int, batch: int
 ) -> float:
     random = np.random.Generator(np.random.Philox(key=[12, step]))
-    scenes = drawing.training_scenes()
+    scenes = drawing.training_scenes()[: len(latents)]
     chosen = random.integers(len(scenes), size=batch)
     clean = latents[torch.from_numpy(chosen), torch.from_numpy(random.integers(latents.shape[1], size=batch))]
     ids = torch.tensor([token_ids(drawing.prompt_for(scenes[i], random)) for i in chosen])

@@ -15,6 +15,8 @@ from lib_dreambooth.base import files
 
 SAVE_EVERY_S = 120.0
 
+Stage = tuple[int, int, float]  # side in pixels, batch, and the share of all steps that is spent on it
+
 
 class Progress:
     """Keeps `modules` and `optimizer` in a folder under a stage's name."""
@@ -69,6 +71,12 @@ def unflatten(tensors: dict[str, torch.Tensor]) -> dict[int, dict[str, torch.Ten
         _, index, key = name.split(".", 2)
         state.setdefault(int(index), {})[key] = value
     return state
+
+
+def stage_at(stages: tuple[Stage, Stage], step: int, num_steps: int) -> tuple[int, int]:
+    """Side in pixels and batch of a step."""
+    size_px, batch, _ = stages[0] if step < round(stages[0][2] * num_steps) else stages[1]
+    return size_px, batch
 
 
 def cosine_rate(step: int, num_steps: int, peak: float, warmup: int = 50, floor: float = 0.03) -> float:

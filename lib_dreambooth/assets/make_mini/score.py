@@ -7,14 +7,15 @@ import torch
 from diffusers import AutoencoderKL
 
 from lib_dreambooth.assets.make_mini.denoiser import Denoiser, Spread, alphas_cumprod, token_ids
-from lib_dreambooth.assets.shapes.drawing import SIZE_PX, held_out_scenes
+from lib_dreambooth.assets.shapes.drawing import SIZE_PX, Scene
 from lib_dreambooth.assets.shapes.judge import judge
 
 
 @torch.no_grad()
-def score(denoiser: Denoiser, vae: AutoencoderKL, spread: Spread, size_px: int = SIZE_PX) -> float:
-    """The share of the scenes never trained on that come out with the right shape in the right colour."""
-    scenes = held_out_scenes()
+def score(
+    denoiser: Denoiser, vae: AutoencoderKL, spread: Spread, scenes: list[Scene], size_px: int = SIZE_PX
+) -> float:
+    """The share of scenes never trained on that come out with the right shape in the right colour."""
     latents = draw(denoiser.eval(), [scene.prompt for scene in scenes], (4, size_px // 8, size_px // 8))
     right = 0
     for scene, latent in zip(scenes, latents, strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SIZE_PX = 128
+NUM_HELD_OUT = 64
 OVERSAMPLING = 4
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
@@ -60,7 +61,7 @@ def all_scenes() -> list[Scene]:
     return [Scene(*names) for names in product if names[1] != names[2]]
 
 
-def held_out_scenes(count: int = 64) -> list[Scene]:
+def held_out_scenes(count: int = NUM_HELD_OUT) -> list[Scene]:
     """The combinations that the miniature never saw: every shape, colour and ground about equally often."""
     scenes = all_scenes()
     order = np.random.Generator(np.random.Philox(20)).permutation(len(scenes))
