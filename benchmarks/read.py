@@ -84,6 +84,7 @@ def judged(size: int, taken: dict[str, list[dict[str, float]]]) -> dict[str, Any
             "system": platform.platform(),
             "processor": processor(),
             "cores": os.cpu_count(),
+            "memory_gib": memory_gib(),
             "load": [round(load, 1) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -208,6 +209,13 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def memory_gib() -> float | None:
+    """The machine's memory, where the system says."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
 
 
 if __name__ == "__main__":
