@@ -34,7 +34,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "settings": {"msgspec", "tomlkit", "tomllib"},
     "formats": {"torch", "numpy", "safetensors"},
     "diffusion": {"torch", "numpy"},
-    "runs": set(),
+    "runs": {"torch"},
     "models": {"torch", "numpy", "PIL", "diffusers", "transformers", "xformers"},
     "data": {"torch", "numpy", "PIL", "onnxruntime"},
     "adapters": {"torch", "numpy", "lycoris"},

@@ -40,7 +40,7 @@ class Trainable(Protocol):
         ...
 
     def strength(self, value: float) -> None:
-        """How much of the network acts, as in `<lora:name:value>`; whole weights know 1 alone."""
+        """How much of the network acts, as in `<lora:name:value>`; whole weights act whole."""
         ...
 
     def limit_norms(self, max_norm: float) -> Tensor:

@@ -68,8 +68,7 @@ class Whole:
         """Nothing here is left out by chance."""
 
     def strength(self, value: float) -> None:
-        """The weights are the model's own: they act whole."""
-        assert value == 1.0, "whole weights have no strength"
+        """The weights are the model's own: they act whole, whatever is asked for."""
 
     def limit_norms(self, max_norm: float) -> Tensor:
         """Whole weights are not limited."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.formats.checkpoint import kind_of
 from lib_dreambooth.formats.container import open_tensors
@@ -91,7 +89,7 @@ class TrainingJob:
                 total_steps=ready.length.total_steps,
                 num_epochs=ready.length.num_epochs,
                 optimizer=ready.optimizer.known.name,
-                mixed_precision=precision_name(ready.arithmetic.compute),
+                mixed_precision=ready.arithmetic.mixed,
             )
             return Exporter(
                 ready.run,
@@ -193,11 +191,6 @@ def longer(sourced: Sourced, num_steps: int) -> Sourced:
 def started_over(folder: ModelFolder, sourced: Sourced, results: Folders) -> TrainingJob:
     """The job that begins from the base again; its states count as newer than those there are."""
     return TrainingJob(folder, sourced, results, lineage=next_lineage(folder.states_dir))
-
-
-def precision_name(dtype: torch.dtype) -> str:
-    """As the metadata of results has it."""
-    return {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(dtype, "no")
 
 
 def warn(events: EventLog, text: str, where: str) -> None:

@@ -6,6 +6,7 @@ B: pictures, C: channels, H, W: latent size.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor

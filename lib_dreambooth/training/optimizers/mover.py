@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lib_dreambooth.training.optimizers.places import Moving, tensors_in
 from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, to_tree
 from lib_dreambooth.training.precision.rounding import round_to
 
@@ -29,6 +30,9 @@ class Part(Protocol):
 # What an optimizer is made of, without what it remembers: torch's own fields, and links to other objects.
 NOT_REMEMBERED = {"model", "mng", "page_mng", "args", "non_castable_tensor_keys", "_step_count"}
 NOT_REMEMBERED |= {"embed_blocks", "qk_blocks"}
+# What a library works out again from what it remembers, by weight.
+CACHES = ("_mask_indices",)
+NOT_REMEMBERED |= {*CACHES}
 # How a group is computed, which depends on the device.
 OF_DEVICE = ("fused", "foreach", "capturable")
 
@@ -60,6 +64,7 @@ class Mover:
         self.library: torch.optim.Optimizer | None = None
         self.has_stopped = False
         self._kept: list[Tensor] | None = None
+        self._moving = Moving(self.stand_ins[0].device)
 
     @property
     def made(self) -> torch.optim.Optimizer:
@@ -148,15 +153,50 @@ class Mover:
             parameter.copy_(kept)
         self._kept = None
 
+    def to(self, device: torch.device) -> None:
+        """Takes what is remembered off its device or back to it; the weights are moved by who has them.
+
+        bitsandbytes' paged memory belongs to no device: it is asked to leave the card, and comes back by
+        itself at the next step.
+        """
+        self._moving.move(self._remembered(), device)
+        self.clear_caches()
+        for buffer in self._paged_buffers() if self._moving.is_away else ():
+            prefetch(buffer)
+        for parameter in self.parameters():
+            gradient, parameter.grad = parameter.grad, None
+            if gradient is not None:
+                parameter.grad = gradient.to(parameter.device)
+
+    def _remembered(self) -> Iterator[Tensor]:
+        """Every tensor that is kept between steps, besides weights and gradients."""
+        yield from tensors_in(self.made.state)
+        yield from tensors_in([without_weights(group) for group in self.made.param_groups])
+        yield from tensors_in([value for _, value in self._own()])
+        yield from self._kept or ()
+        if self.is_half:
+            yield from self.stand_ins
+
+    def _paged_buffers(self) -> Iterator[Tensor]:
+        return (tensor for tensor in tensors_in(self.made.state) if getattr(tensor, "is_paged", False))
+
+    def clear_caches(self) -> None:
+        """Has the library work out again what belongs to tensors that are gone."""
+        for name in CACHES:
+            getattr(self.made, name, {}).clear()
+
     def forget(self) -> None:
         """Gives back what is remembered of weights that do not move any more."""
         self.has_stopped = True
+        self._moving.forget()
+        self.clear_caches()
         self.made.state.clear()
         for parameter in self.parameters():
             parameter.grad = None
 
     def state(self, tensors: Tensors) -> Json:
         """Everything remembered, by the names of the weights."""
+        assert not self._moving.is_away, "a state says where its tensors are"
         names = {stand_in: part.name for part, stand_in in zip(self.parts, self.stand_ins, strict=True)}
         weights: dict[str, Json] = {}
         shared: dict[str, Json] = {}
@@ -182,8 +222,10 @@ class Mover:
 
     def load(self, tree: Json, tensors: Mapping[str, Tensor]) -> None:
         """Puts a `state` back; how the library computes stays as it suits this device."""
+        assert not self._moving.is_away
         library = self.made
         device = self.stand_ins[0].device
+        self.clear_caches()
 
         def restored(saved: Json) -> Any:
             return from_tree(saved, tensors, device, moves_all=tree["device"] == "cpu")
@@ -217,6 +259,8 @@ class Mover:
         if pages is not None:
             ours = {id(value) for state in self.made.state.values() for value in as_dict(state).values()}
             pages.paged_tensors[:] = [kept for kept in pages.paged_tensors if id(kept) not in ours]
+        self._moving.forget()
+        self.clear_caches()
         self.made.state.clear()
         self.made.param_groups.clear()
 

@@ -35,6 +35,8 @@ class Known:
     apart: bool = False
 
 
+# Kron multiplies its matrices pairwise; the largest as a diagonal, or a layer of 1280 would want gigabytes.
+SMALL = {"memory_save_mode": "one_diag"}
 DECOUPLED = {"weight_decouple": True}
 MOMENTUM = {"momentum": 0.9}
 # The rate is the one of the settings; left alone, Adafactor takes one of its own, scaled by the weights.
@@ -121,7 +123,10 @@ REFUSED = {
 
 def table() -> dict[str, Known]:
     """Every accepted optimizer by its name in small letters."""
-    found = {name.lower(): Known(name, PYTORCH_OPTIMIZER, name) for name in OF_PYTORCH_OPTIMIZER}
+    found = {
+        name.lower(): Known(name, PYTORCH_OPTIMIZER, name, SMALL if name == "Kron" else {})
+        for name in OF_PYTORCH_OPTIMIZER
+    }
     for name in OF_BITSANDBYTES:
         defaults = MOMENTUM if name in NEEDS_MOMENTUM else {}
         found[name.lower()] = Known(name, BITSANDBYTES, name, defaults, apart=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from lib_dreambooth.training.optimizers.chance import seeded
 from lib_dreambooth.training.optimizers.clipping import clip_factor, norm_of
 from lib_dreambooth.training.optimizers.mover import Mover, Part
 from lib_dreambooth.training.optimizers.names import Known
@@ -69,8 +70,9 @@ class Optimizer:
         """Moves the weights; `generator` (or torch's own) rounds half-precision ones."""
         assert not self.is_evaluating, "the weights in place are not the trained ones"
         factor, self._factor = self._factor, None
-        for mover in self._active():
-            mover.step(factor, self.rounds_by_chance, generator)
+        with seeded(torch.initial_seed()):
+            for mover in self._active():
+                mover.step(factor, self.rounds_by_chance, generator)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets all gradients, those of parts that do not move too."""
@@ -131,6 +133,14 @@ class Optimizer:
         assert tree["name"] == self.known.name, "a state of another optimizer"
         for mover in self.movers:
             mover.load(tree["movers"][str(mover.key)], tensors)
+
+    def to(self, device: torch.device) -> None:
+        """Takes all memory off the card, and at the next call back to it; nothing is lost in between.
+
+        Move the weights first. No step is taken and no state is made while it is away.
+        """
+        for mover in self.movers:
+            mover.to(device)
 
     def close(self) -> None:
         """Gives all memory back; the weights stay."""

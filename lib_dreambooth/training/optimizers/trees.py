@@ -44,6 +44,8 @@ def to_tree(value: Any, name: str, tensors: Tensors) -> Json:
         tensors[name] = value.get_state()
         return {KIND: "generator", "name": name, "device": str(value.device)}
     if isinstance(value, Mapping):
+        if any(isinstance(key, Tensor) for key in value):
+            raise NotPlain(f"{name} goes by tensors, which are others after a load")
         pairs = [
             [to_tree(key, f"{name}/key{number}", tensors), to_tree(item, f"{name}/{key}", tensors)]
             for number, (key, item) in enumerate(value.items())

@@ -32,6 +32,11 @@ class Arithmetic:
     tf32: bool
 
     @property
+    def mixed(self) -> str:
+        """What the arithmetic is done in, as settings and metadata name it."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.compute)
+
+    @property
     def scales_loss(self) -> bool:
         """Whether gradients would vanish in float16 without a scale on the loss."""
         return self.compute == torch.float16

@@ -205,7 +205,6 @@ class Trainer:
         self.emit(self.desk.started(ready, self.step))
         work.saver.require_space()
         if self.step == 0 and ready.run.previews.at_start:
-            ready.trained.strength(0.0)
             work.previewer.draw(0)
         ready.trained.training(True)
         self.emit(Phase(name=TRAINING, done=self.step, total=ready.length.total_steps))
