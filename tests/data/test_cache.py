@@ -382,6 +382,22 @@ def test_a_checksum_sees_any_change() -> None:
     assert checksum(named(a=shifted)) == checksum(named(a=base))
 
 
+def test_a_checksum_sees_swapped_sectors_of_a_disk() -> None:
+    base = torch.randn(64, 1024)  # rows of 4096 bytes
+    sums = {checksum(named(a=base))}
+    for other in range(1, 64):
+        order = list(range(64))
+        order[0], order[other] = other, 0
+        sums.add(checksum(named(a=base[order])))
+    assert len(sums) == 64
+
+
+def test_a_checksum_is_the_same_for_bytes_in_one_piece() -> None:
+    data = torch.randn(5, 1001)
+    tensors = named(mean=data[:2], spread=data[2:])
+    assert checksum(tensors, data.view(-1).view(torch.uint8)) == checksum(tensors)
+
+
 def encode_texts(captions: Sequence[str]) -> list[Tensors]:
     return [named(hidden=torch.full((77, 4), float(len(text))), pooled=torch.ones(4)) for text in captions]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -28,6 +29,8 @@ from lib_dreambooth.formats.safetensors_read import read_header
 from lib_dreambooth.formats.safetensors_write import write_safetensors
 
 Tensors = dict[str, Tensor]
+# Name, offset in the file, type and shape.
+Part = tuple[str, int, torch.dtype, tuple[int, ...]]
 SUMS = "checksums"
 ENDING = ".safetensors"
 # What a killed run may leave behind; younger ones may be another run's, at work.
@@ -84,11 +87,12 @@ class MemoryStore:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an entry lies: name, offset, type and shape of its tensors, and what their bytes sum up to."""
+    """Where an entry lies: its tensors, what their bytes sum up to, and where all can be read at once."""
 
     path: Path
-    parts: tuple[tuple[str, int, torch.dtype, tuple[int, ...]], ...]
+    parts: tuple[Part, ...]
     checksum: str
+    span: Entry | None
 
 
 class DiskStore:
@@ -103,6 +107,7 @@ class DiskStore:
         self._checks = checks
         self._lock = threading.Lock()
         self._places: dict[str, Place] = {}
+        self._checked: set[str] = set()
         self._copies: dict[str, list[Place]] = {}
         self._sizes: dict[Path, int] = {}
         self._open: dict[Path, BinaryIO] = {}
@@ -117,11 +122,11 @@ class DiskStore:
         while key in self._places:
             place = self._places[key]
             with contextlib.suppress(OSError, FileError):
-                tensors = self._read(place)
-                if not self._checks or not place.checksum:
+                tensors, data = self._read(place)
+                if not self._checks or key in self._checked:
                     return tensors
-                if checksum(tensors) == place.checksum:
-                    self._places[key] = replace(place, checksum="")
+                if checksum(tensors, data) == place.checksum:
+                    self._checked.add(key)
                     return tensors
             self._fall_back(key, place)
         return None
@@ -141,6 +146,7 @@ class DiskStore:
         """Forgets an entry, so that it is made anew; its bytes go when their file does."""
         with self._lock:
             self._places.pop(key, None)
+            self._checked.discard(key)
             self._copies.pop(key, None)
 
     def close(self) -> None:
@@ -173,6 +179,7 @@ class DiskStore:
     def _fall_back(self, key: str, damaged: Place) -> None:
         """Takes the next file that has the entry: another run may have written it, or healed it."""
         with self._lock:
+            self._checked.discard(key)
             if self._places.get(key) is damaged:
                 copies = self._copies.get(key)
                 if copies:
@@ -200,7 +207,8 @@ class DiskStore:
                 self._places[key] = place
         self._sizes[path] = size
 
-    def _read(self, place: Place) -> Tensors:
+    def _read(self, place: Place) -> tuple[Tensors, Tensor | None]:
+        """An entry's tensors, and their bytes where they were read in one piece."""
         with self._lock:
             if place.path not in self._open:
                 if len(self._open) >= FILES_OPEN:
@@ -208,10 +216,11 @@ class DiskStore:
                 # Unbuffered: tensors are read straight into their own memory.
                 self._open[place.path] = place.path.open("rb", buffering=0)  # type: ignore[assignment]
             file = self._open[place.path]
-            return {
-                name: read_entry(file, Entry(place.path, offset, dtype, shape))
-                for name, offset, dtype, shape in place.parts
-            }
+            if place.span is None:
+                entries = [(name, Entry(place.path, *rest)) for name, *rest in place.parts]
+                return {name: read_entry(file, entry) for name, entry in entries}, None
+            data = read_entry(file, place.span)
+        return split(data, place.parts), data
 
     def _remove_file(self, path: Path) -> int:
         self.close()
@@ -236,12 +245,32 @@ class DiskStore:
 def places_in(path: Path, entries: Mapping[str, Entry], sums: Mapping[str, str]) -> dict[str, Place]:
     """What a file holds, by key. Equal shapes are one object: there may be ten thousand of them."""
     shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
-    parts: dict[str, list[tuple[str, int, torch.dtype, tuple[int, ...]]]] = {}
+    parts: dict[str, list[Part]] = {}
     for name, entry in entries.items():
         key, _, part = name.partition(".")
         shape = shapes.setdefault(entry.shape, entry.shape)
         parts.setdefault(key, []).append((sys.intern(part), entry.offset, entry.dtype, shape))
-    return {key: Place(path, tuple(found), sums[key]) for key, found in parts.items()}
+    return {key: Place(path, tuple(found), sums[key], one_span(path, found)) for key, found in parts.items()}
+
+
+def one_span(path: Path, parts: Sequence[Part]) -> Entry | None:
+    """All bytes of an entry, where its tensors lie one after the other in the order of their names."""
+    offset = start = parts[0][1]
+    for (name, begin, dtype, shape), after in zip(parts, [*parts[1:], None], strict=True):
+        is_in_order = after is None or name < after[0]
+        if begin != offset or not is_in_order or (begin - start) % dtype.itemsize:
+            return None
+        offset += math.prod(shape) * dtype.itemsize
+    return Entry(path, start, torch.uint8, (offset - start,)) if offset > start else None
+
+
+def split(data: Tensor, parts: Sequence[Part]) -> Tensors:
+    """The tensors whose bytes lie one after the other; they share the memory."""
+    pieces = torch.split_with_sizes(data, [math.prod(shape) * dtype.itemsize for _, _, dtype, shape in parts])
+    return {
+        name: piece.view(dtype).view(shape)
+        for (name, _, dtype, shape), piece in zip(parts, pieces, strict=True)
+    }
 
 
 def used_at(path: Path) -> float:
