@@ -33,6 +33,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise-source", choices=("GPU", "CPU", "NV"), default="GPU")
     parser.add_argument("--batch", type=int, default=1, help="pictures at a time")
     parser.add_argument(
+        "--vae-stripes",
+        action="store_true",
+        help="decode in stripes: less memory, the same picture; done anyway where memory is short",
+    )
+    parser.add_argument(
         "--precision", choices=("fp16", "bf16", "fp32"), default="", help="default: fits the device"
     )
     parser.add_argument("--device", default="", help="default: a CUDA card where there is one")
@@ -60,6 +65,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
         clip_skip=args.clip_skip,
         noise_source=args.noise_source,
         batch_size=args.batch,
+        is_striped=args.vae_stripes,
         precision=args.precision,
         device=args.device,
     )

@@ -43,6 +43,7 @@ class DrawJob:
     clip_skip: int = 1
     noise_source: str = "GPU"
     batch_size: int = 1
+    is_striped: bool = False
     precision: str = ""
     device: str = ""
 
@@ -96,6 +97,7 @@ def settings_of(job: DrawJob, size_wh: tuple[int, int]) -> PictureSettings:
         clip_skip=job.clip_skip,
         vae=job.vae.name if job.vae is not None else "",
         batch_size=job.batch_size,
+        is_striped=job.is_striped,
     )
 
 

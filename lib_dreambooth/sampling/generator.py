@@ -67,7 +67,7 @@ class Generator:
                 seeds = [request.seed or 0 for request in numbered[start:end]]
                 for latent in self._latents(seeds, maker.courses(plans[start:end]), settings, watch):
                     watch.check()
-                    yield decode_picture(self.model, latent)
+                    yield decode_picture(self.model, latent, is_striped=settings.is_striped)
                 watch.report()
 
     def _num_calls(self, settings: PictureSettings) -> int:

@@ -56,6 +56,9 @@ class PictureSettings:
     text_kind: str = "webui"  # or "kohya", for pictures as kohya's scripts draw them
     max_tokens: int = 75  # only with "kohya"
     batch_size: int = 1  # only speed and memory depend on it
+    is_striped: bool = (
+        False  # decodes in stripes: less memory, the same picture; done anyway where memory is short
+    )
 
     @property
     def text_style(self) -> TextStyle:
