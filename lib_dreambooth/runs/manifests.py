@@ -60,16 +60,18 @@ def manifest_of(folder: Path) -> Manifest | None:
     try:
         with (folder / MANIFEST).open("rb") as file:
             data = json.loads(file.read(LARGEST).decode("utf-8"))
-        numbers = [data[name] for name in ("lineage", "step", "written")]
+        lineage, step, written = data["lineage"], data["step"], data["written"]
         files = {
             str(name): Digest(int(one["num_bytes"]), str(one["sha256"]))
             for name, one in data["files"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if not all(type(number) is int for number in numbers) or not set(files) >= set(STATE_FILES):
+    if not all(type(number) is int for number in (lineage, step, written)):
         return None
-    return Manifest(*numbers, files=files)
+    if not set(files) >= set(STATE_FILES):
+        return None
+    return Manifest(lineage, step, written, files)
 
 
 def problem_of(folder: Path, manifest: Manifest, *, thorough: bool = True) -> str:

@@ -131,15 +131,15 @@ class ConditionMaker:
         return Course(lines[0].ends, conditions, lines[0].weight)
 
     def _condition(self, texts: TextStates, index: int, length: int) -> Condition:
-        unet = {"device": self._model.device_of(UNET), "dtype": self._model.dtype_of(UNET)}
-        states = texts.joined()[index : index + 1].to(**unet)
+        device, dtype = self._model.device_of(UNET), self._model.dtype_of(UNET)
+        states = texts.joined()[index : index + 1].to(device, dtype)
         states = torch.cat([states, states[:, -1:].expand(-1, max(length - states.shape[1], 0), -1)], dim=1)
         if texts.pooled is None:
             return Condition(states)
         height, width = self._settings.height, self._settings.width
         # Original size, top left corner of the cut, target size: each height first.
-        size_ids = torch.tensor([[height, width, 0, 0, height, width]], **unet)
-        return Condition(states, texts.pooled[index : index + 1].to(**unet), size_ids)
+        size_ids = torch.tensor([[height, width, 0, 0, height, width]], device=device, dtype=dtype)
+        return Condition(states, texts.pooled[index : index + 1].to(device, dtype), size_ids)
 
     def _encoded(self, line: Line, is_negative: bool) -> TextStates:
         """Each prompt is encoded apart from others, so that no picture depends on its neighbours."""
