@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -389,3 +391,19 @@ def test_closing_leaves_nothing_in_bitsandbytes_for_the_process() -> None:
     optimizer.close()
     assert [id(kept) for kept in pages] == [id(foreign)]
     pages.clear()
+
+
+def test_draws_of_a_library_follow_torchs_seed_and_leave_the_process_its_own() -> None:
+    ends = []
+    for number in (1, 2):
+        random.seed(number)
+        np.random.seed(number)
+        kept, numpy_kept = random.getstate(), np.random.get_state()
+        parts = made_parts([(8, 6), (6, 5)])
+        # Balances its matrices at half of its steps, as NumPy's generator has it.
+        kron = {"name": "Kron", "arguments": {"balance_prob": 0.5}}
+        take_steps(optimizer_over(parts, 20, optimizer=kron, rates={"learning_rate": 0.1}), parts, 0, 12)
+        ends.append(weights_of(parts))
+        assert random.getstate() == kept
+        assert np.array_equal(np.random.get_state()[1], numpy_kept[1])  # type: ignore[index]
+    assert same(*ends)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.training.optimizers.places import Moving, tensors_in
+from lib_dreambooth.training.optimizers.places import Moving, draw_in, tensors_in
 from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, to_tree
 from lib_dreambooth.training.precision.rounding import round_to
 
@@ -156,13 +156,13 @@ class Mover:
     def to(self, device: torch.device) -> None:
         """Takes what is remembered off its device or back to it; the weights are moved by who has them.
 
-        bitsandbytes' paged memory belongs to no device: it is asked to leave the card, and comes back by
-        itself at the next step.
+        bitsandbytes' paged memory belongs to no device and is never freed by it: its pages are drawn into
+        system memory, and come back by themselves at the next step.
         """
         self._moving.move(self._remembered(), device)
         self.clear_caches()
         for buffer in self._paged_buffers() if self._moving.is_away else ():
-            prefetch(buffer)
+            draw_in(buffer)
         for parameter in self.parameters():
             gradient, parameter.grad = parameter.grad, None
             if gradient is not None:

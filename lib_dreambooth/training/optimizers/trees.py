@@ -31,6 +31,10 @@ def to_tree(value: Any, name: str, tensors: Tensors) -> Json:
     if isinstance(value, float):
         # As hexadecimal, infinities and all bits survive every JSON reader.
         return {KIND: "float", "value": value.hex()}
+    if isinstance(value, Tensor) and value.numel() == 0:
+        # Some readers of safetensors cannot take one without numbers.
+        dtype = str(value.dtype).removeprefix("torch.")
+        return {KIND: "empty", "shape": list(value.shape), "dtype": dtype, "on": value.device.type}
     if isinstance(value, Tensor):
         tensors[name] = value.detach().contiguous()
         tree = {KIND: "tensor", "name": name, "on": value.device.type}
@@ -71,8 +75,10 @@ def from_tree(tree: Json, tensors: Mapping[str, Tensor], device: torch.device, m
     kind = tree[KIND]
     if kind == "float":
         return float.fromhex(tree["value"])
+    home = device if moves_all or tree.get("on") != "cpu" else torch.device("cpu")
+    if kind == "empty":
+        return torch.empty(tree["shape"], dtype=getattr(torch, tree["dtype"]), device=home)
     if kind == "tensor":
-        home = device if moves_all or tree["on"] != "cpu" else torch.device("cpu")
         kept = tensors[tree["name"]].detach()
         if "stride" not in tree:
             return kept.to(home, copy=True)
