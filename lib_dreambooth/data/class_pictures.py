@@ -6,6 +6,7 @@ drawn is found again and never drawn twice.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,20 @@ from pathlib import Path
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.cache.keys import digest
-from lib_dreambooth.data.captions.compose import prepare
+from lib_dreambooth.data.captions.choices import AsWritten
+from lib_dreambooth.data.captions.compose import compose, prepare
+from lib_dreambooth.data.captions.read import caption_lines
+from lib_dreambooth.data.captions.wildcards import resolve_wildcards
 from lib_dreambooth.data.handling import Handling, handlings
 from lib_dreambooth.data.item import CaptionText, Item
+from lib_dreambooth.data.order.class_places import pools_of
 from lib_dreambooth.data.scanning.facts import read_facts
 from lib_dreambooth.data.scanning.items import unique_ids
 from lib_dreambooth.data.scanning.scan import Scan
-from lib_dreambooth.settings.schema import ClassPictures, Run
+from lib_dreambooth.diffusion.draws import Draw
+from lib_dreambooth.settings.schema import Captions, ClassPictures, Run
+
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +52,16 @@ def requests(run: Run, items: Sequence[Item], base: str) -> list[ClassRequest]:
     """
     if run.class_pictures.relation == "off" or not run.class_pictures.draw:
         return []
+    model = run.model
+    merged = [Path(entry).name for entry in model.merge]
+    drawn_with = digest(base, merged, Path(model.vae).name, model.ema_weights, model.clip_skip)
+    served = {concept: pool.members for pool in pools_of(items) for concept in pool.concepts}
     found = []
     for number, handling in enumerate(handlings(run)):
         training = [item for item in items if item.concept == number and not item.is_class]
-        at_hand = [item for item in items if item.concept == number and item.is_class]
+        at_hand = [items[position] for position in served.get(number, ())]
         if handling.concept.role == "train" and training:
-            found += requests_of_concept(run.class_pictures, number, handling, training, at_hand, base)
+            found += requests_of_concept(run.class_pictures, number, handling, training, at_hand, drawn_with)
     return found
 
 
@@ -61,7 +73,7 @@ def requests_of_concept(
     at_hand: Sequence[Item],
     base: str,
 ) -> list[ClassRequest]:
-    """The pictures that one concept lacks. Every picture at hand counts, whatever its shape."""
+    """The pictures that one concept lacks. Every picture that serves it counts, whatever its shape."""
     by_bucket: dict[Pixels, list[Item]] = {}
     for item in training:
         by_bucket.setdefault(handling.bucket(item), []).append(item)
@@ -70,9 +82,12 @@ def requests_of_concept(
     lacking = lacking_by_bucket({b: len(pictures) for b, pictures in by_bucket.items()}, have, total)
     found = []
     seen: Counter[str] = Counter()
+    turns: Counter[str] = Counter()
     for bucket, count in sorted(lacking.items()):
         for item in islice(cycle(by_bucket[bucket]), count):
-            prompt = class_prompt_of(item, handling)
+            caption = settled(item.caption, handling.captions, turns[item.caption.text])
+            turns[item.caption.text] += 1
+            prompt = class_prompt_of(caption.text, handling)
             negative = handling.concept.class_negative
             drawn_with = [settings.guidance, settings.steps, settings.sampler]
             kind = digest("class picture", base, prompt, negative, list(bucket), drawn_with)
@@ -80,7 +95,7 @@ def requests_of_concept(
             name = digest(kind, seen[kind])
             seen[kind] += 1
             seed = int(name[:8], 16)
-            found.append(ClassRequest(name, number, bucket, prompt, negative, seed, item.caption))
+            found.append(ClassRequest(name, number, bucket, prompt, negative, seed, caption))
     return found
 
 
@@ -106,14 +121,41 @@ def nearest_of(bucket: Pixels, among: Mapping[Pixels, object]) -> Pixels:
     return min(among, key=lambda other: (abs(other[0] / other[1] - bucket[0] / bucket[1]), other))
 
 
-def class_prompt_of(item: Item, handling: Handling) -> str:
-    """What a class picture for this training picture is drawn with."""
-    return prepare(item.caption.text, handling.captions, handling.concept, is_class=True)[0].text
+def settled(caption: CaptionText, captions: Captions, turn: int) -> CaptionText:
+    """A caption with the choices that it leaves open made, so that picture and words stay together.
+
+    Which ones follows from the caption alone: another seed for training draws no picture anew.
+    """
+    text = caption.text
+    lines = caption_lines(text)
+    if captions.lines == "draw" and len(lines) > 1:
+        text = lines[Draw(0, "class picture line", text, turn).integer(len(lines))]
+    if captions.wildcards:
+        text = resolve_wildcards(text, Draw(0, "class picture wildcard", caption.text, turn).integer)
+        # The caption is composed again later; brackets that are meant as such have to last until then.
+        text = text.replace("{", "{{").replace("}", "}}")
+    return caption if text == caption.text else replace(caption, text=text)
+
+
+def class_prompt_of(text: str, handling: Handling) -> str:
+    """What a class picture for a training picture with this caption is drawn with: all its words in order."""
+    lines = prepare(text, handling.captions, handling.concept, is_class=True)
+    return compose(lines, handling.captions, AsWritten())
 
 
 def missing(wanted: Sequence[ClassRequest], folder: Path) -> list[ClassRequest]:
-    """Those that are not in the folder yet."""
-    return [request for request in wanted if not picture_path(request, folder).is_file()]
+    """Those that are not in the folder yet, or not whole."""
+    return [request for request in wanted if not is_whole(picture_path(request, folder))]
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a PNG is there down to its end, which a full disk or a power cut may have taken."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() == PNG_END
+    except OSError:
+        return False
 
 
 def picture_path(request: ClassRequest, folder: Path) -> Path:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from lib_dreambooth.base.files import replacing
+from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.class_pictures import ClassRequest, missing, picture_path
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.sampling.generator import Generator, Request
 from lib_dreambooth.sampling.infotext import infotext, save_picture
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 from lib_dreambooth.settings.schema import Run
+
+# The sides that the WebUI draws.
+SMALLEST, LARGEST = 64, 4096
 
 
 def draw_class_pictures(
@@ -29,22 +35,51 @@ def draw_class_pictures(
     lacking = missing(wanted, folder)
     done = len(wanted) - len(lacking)
     progress(done, len(wanted))
-    for (width, height), alike in groupby(sorted(lacking, key=lambda one: one.size), lambda one: one.size):
+    for size, alike in groupby(sorted(lacking, key=lambda one: one.size), lambda one: one.size):
         group = list(alike)
+        width, height = drawable(size)
         settings = PictureSettings(
             sampler=run.class_pictures.sampler,
             steps=run.class_pictures.steps,
             guidance=run.class_pictures.guidance,
-            width=width // 8 * 8,
-            height=height // 8 * 8,
+            width=width,
+            height=height,
             clip_skip=run.model.clip_skip,
             batch_size=run.class_pictures.batch_size,
         )
-        requests = [Request(one.prompt, one.negative, one.seed) for one in group]
+        prompts = [one.prompt if run.captions.weights else plain_words(one.prompt) for one in group]
+        requests = [
+            Request(prompt, one.negative, one.seed) for prompt, one in zip(prompts, group, strict=True)
+        ]
         pictures = Generator(model).draw(requests, settings, should_stop=should_stop)
-        for one, picture in zip(group, pictures, strict=True):
-            text = infotext(one.prompt, one.negative, one.seed, settings, model=model.source.name)
-            save_picture(picture_path(one, folder), picture, text)
+        for one, prompt, picture in zip(group, prompts, pictures, strict=True):
+            path = picture_path(one, folder)
+            # Before its picture, so that no picture is ever without its words.
+            with replacing(path.with_suffix(".txt")) as temporary:
+                temporary.write_text(one.prompt, encoding="utf-8")
+            save_picture(
+                path, picture, infotext(prompt, one.negative, one.seed, settings, model=model.source.name)
+            )
             done += 1
             progress(done, len(wanted))
     return len(lacking)
+
+
+def drawable(size: Pixels) -> Pixels:
+    """The size at which a bucket's picture is drawn: its own, or one of its shape that can be drawn."""
+    scale = min(max(1.0, SMALLEST / min(size)), LARGEST / max(size))
+    width, height = (min(max(round(side * scale / 8) * 8, SMALLEST), LARGEST) for side in size)
+    return width, height
+
+
+def plain_words(caption: str) -> str:
+    """A caption as a prompt that says the same: what the WebUI's prompts take for grammar becomes plain text.
+
+    Training reads captions word for word unless they carry weights, so `riho (kimono)` may not weigh here.
+    CLIP's tokens are the same for AND and and, and for `<lora` and `< lora`; only `#` has no other spelling.
+    """
+    text = re.sub(r"([\\()\[\]])", r"\\\1", caption.replace("#", ""))
+    text = re.sub(r"\b(AND|BREAK)\b", lambda word: word[0].lower(), text)
+    text = re.sub(r"<(?=\w+:)", "< ", text)
+    # A number behind a last colon would be the whole prompt's weight.
+    return f"{text}\\" if re.search(r":\s*[-+]?\.?\d[.\d]*\s*$", text) else text

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from lib_dreambooth.data.captions.choices import AsWritten
+from lib_dreambooth.data.captions.compose import compose, prepare
 from lib_dreambooth.data.class_pictures import (
     lacking_by_bucket,
     missing,
@@ -16,14 +19,28 @@ from lib_dreambooth.data.class_pictures import (
     with_drawn,
 )
 from lib_dreambooth.data.scanning.scan import Scan, scan
-from lib_dreambooth.settings.schema import ClassPictures, Concept, Draws, Pictures, Run
+from lib_dreambooth.settings.schema import (
+    Captions,
+    ClassPictures,
+    Concept,
+    Draws,
+    Model,
+    Pictures,
+    Run,
+)
 from lib_dreambooth.settings.values import Size
 from tests.data.drawn_files import save_gradient, save_plain
 
 DRAWING = {"relation": "beside", "draw": True}
 
 
-def made_run(tmp_path: Path, concept: dict[str, Any] | None = None, **classes: Any) -> Run:
+def made_run(
+    tmp_path: Path,
+    concept: dict[str, Any] | None = None,
+    captions: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    **classes: Any,
+) -> Run:
     for k in range(3):
         save_gradient(tmp_path / "p" / f"{k}.png", 64, 64 + k)
         (tmp_path / "p" / f"{k}.txt").write_text(f"photo of sks on grass {k}", encoding="utf-8")
@@ -34,6 +51,8 @@ def made_run(tmp_path: Path, concept: dict[str, Any] | None = None, **classes: A
         pictures=Pictures(resolution=Size(64, 64), bucket_step=16),
         draws=Draws(seed=1),
         class_pictures=ClassPictures(**(DRAWING | classes)),
+        captions=Captions(**(captions or {})),
+        model=Model(**(model or {})),
     )
 
 
@@ -90,6 +109,8 @@ def test_what_decides_a_picture_decides_its_name(tmp_path: Path) -> None:
     other_base = {r.name for r in wanted(made_run(tmp_path, per_picture=1), base="other")}
     negative = {r.name for r in wanted(made_run(tmp_path, {"class_negative": "ugly"}, per_picture=1))}
     assert not names[0] & other_base and not names[0] & negative
+    for model in ({"clip_skip": 2}, {"vae": "x.safetensors"}, {"ema_weights": True}, {"merge": ("a:0.5",)}):
+        assert not names[0] & {r.name for r in wanted(made_run(tmp_path, model=model, per_picture=1))}, model
 
 
 def test_drawn_pictures_join_the_scan_with_the_words_they_were_drawn_from(tmp_path: Path) -> None:
@@ -105,6 +126,50 @@ def test_drawn_pictures_join_the_scan_with_the_words_they_were_drawn_from(tmp_pa
     assert all(item.concept == 0 and item.repeats == 1 for item in drawn)
     # Drawn pictures do not count as the user's own: the requests stay the same.
     assert wanted(run, scan(run)) == plan
+
+
+def test_class_pictures_of_their_own_concept_count_for_those_that_they_serve(tmp_path: Path) -> None:
+    for k in range(5):
+        save_plain(tmp_path / "shared" / f"{k}.png", (k, 0, 0), (64, 64))
+    run = made_run(tmp_path, total=7)
+    shared = Concept(folder=str(tmp_path / "shared"), role="class")
+    assert len(wanted(replace(run, concepts=(*run.concepts, shared)))) == 2
+
+
+def test_what_a_caption_leaves_open_is_settled_before_drawing(tmp_path: Path) -> None:
+    settings = {"wildcards": True, "lines": "draw", "shuffle": True, "tag_dropout": 0.9, "dropout": 1.0}
+    settings |= {"keep_separator": "|||", "secondary_separator": ";;;", "prefix": "photo,"}
+    run = made_run(tmp_path, captions=settings, per_picture=8)
+    for path in (tmp_path / "p").glob("*.txt"):
+        path.write_text("sks ||| {red|blue} hat;;;{{x}}, tree\nsks at night", encoding="utf-8")
+    plan = [request for request in wanted(run) if request.size == (64, 64)]
+    prompts = Counter(request.prompt for request in plan)
+    assert prompts.keys() == {"photo, dog, red hat, {x}, tree", "photo, dog, blue hat, {x}, tree"} | {
+        "photo, dog at night"
+    }
+    for request in plan:
+        # Trained with what it was drawn with.
+        said = caption_of(request.caption.text, run)
+        assert said == request.prompt
+    other_seed = replace(run, draws=Draws(seed=2))
+    assert [r.name for r in wanted(other_seed)] == [r.name for r in wanted(run)]
+
+
+def caption_of(text: str, run: Run) -> str:
+    """What a class picture with this caption is trained with, dropping and shuffling left out."""
+    return compose(prepare(text, run.captions, run.concepts[0], is_class=True), run.captions, AsWritten())
+
+
+@pytest.mark.parametrize("damage", [b"", b"broken"])
+def test_a_drawn_picture_that_is_not_whole_is_drawn_again(tmp_path: Path, damage: bytes) -> None:
+    run = made_run(tmp_path, per_picture=1)
+    plan = wanted(run)
+    for request in plan:
+        save_gradient(picture_path(request, tmp_path / "c"), *request.size)
+    assert missing(plan, tmp_path / "c") == []
+    path = picture_path(plan[1], tmp_path / "c")
+    path.write_bytes(damage or path.read_bytes()[:-5])
+    assert missing(plan, tmp_path / "c") == [plan[1]]
 
 
 @pytest.mark.parametrize(

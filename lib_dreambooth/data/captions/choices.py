@@ -75,6 +75,25 @@ class DrawnChoices:
         return min(count, done * (count - first) // length + first) if count > first else count
 
 
+class AsWritten:
+    """Nothing dropped, nothing moved, the first of what can be chosen."""
+
+    def happens(self, purpose: str, rate: float) -> bool:
+        return False
+
+    def pick(self, purpose: str, count: int) -> int:
+        return 0
+
+    def order(self, purpose: str, count: int) -> Sequence[int]:
+        return range(count)
+
+    def is_nth_epoch(self, every: int) -> bool:
+        return False
+
+    def warm(self, count: int, first: int) -> int:
+        return count
+
+
 class TooMany(Exception):
     """There are more outcomes than were asked for."""
 
