@@ -8,15 +8,20 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lib_dreambooth.assets.shapes import drawing
+from lib_dreambooth.assets.shapes.judge import MAX_AREA, MIN_AREA, MIN_CONTRAST, frame_colour
 
 TRIGGER = "zwx"
 CLASS = "ring"
-RING_RGB = drawing.COLOURS["purple"]
-SPOT_RGB = drawing.COLOURS["yellow"]
+RING_COLOUR, SPOT_COLOUR = "purple", "yellow"
+RING_RGB, SPOT_RGB = drawing.COLOURS[RING_COLOUR], drawing.COLOURS[SPOT_COLOUR]
 SPOT_SHARE = 0.34
 # Where it is seen in its own pictures; the other grounds show whether it was learned apart from them.
 GROUNDS = ("white", "gray", "black", "pink")
 NUM_PICTURES = 8
+# Parts of the area that stands out from the ground.
+MIN_RING_SHARE, MIN_SPOT_SHARE, MAX_SPOT_SHARE = 0.5, 0.04, 0.4
+# Parts of the ring's own way from its middle.
+MAX_OFF_CENTRE, MAX_SPOT_REACH = 0.25, 0.6
 
 
 def draw_subject(ground: str, pose: drawing.Pose, size_px: int = drawing.SIZE_PX) -> Image.Image:
@@ -47,3 +52,24 @@ def write_subject(folder: Path, seed: int = 1) -> list[Path]:
         path.with_suffix(".txt").write_text(subject_prompt(ground), encoding="utf-8")
         paths.append(path)
     return paths
+
+
+def shows_subject(picture: np.ndarray) -> bool:
+    """Whether a picture [height, width, 3] shows the subject: a ring, and the spot in its middle."""
+    pixels = np.asarray(picture, dtype=np.float32)
+    ground_rgb = frame_colour(pixels)
+    palette = np.array([ground_rgb, *drawing.COLOURS.values()], dtype=np.float32)
+    colour = np.linalg.norm(pixels[:, :, None] - palette, axis=-1).argmin(axis=-1)
+    is_away = (colour > 0) & (np.linalg.norm(pixels - ground_rgb, axis=-1) > MIN_CONTRAST)
+    if not MIN_AREA <= is_away.mean() <= MAX_AREA:
+        return False
+    numbers = {name: number for number, name in enumerate(drawing.COLOURS, start=1)}
+    ring, spot = (is_away & (colour == numbers[name]) for name in (RING_COLOUR, SPOT_COLOUR))
+    area = float(is_away.sum())
+    if ring.sum() / area < MIN_RING_SHARE or not MIN_SPOT_SHARE <= spot.sum() / area <= MAX_SPOT_SHARE:
+        return False
+    centre = np.argwhere(ring).mean(axis=0)
+    ring_away, spot_away = (np.linalg.norm(np.argwhere(found) - centre, axis=1) for found in (ring, spot))
+    off_centre = np.linalg.norm(np.argwhere(spot).mean(axis=0) - centre)
+    is_in_middle = float(off_centre) < MAX_OFF_CENTRE * float(np.median(ring_away))
+    return is_in_middle and float(np.median(spot_away)) < MAX_SPOT_REACH * float(np.median(ring_away))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.cache.latents import Filled
+from lib_dreambooth.data.item import Item
 from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.trainer.control import Control
@@ -21,7 +23,7 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
     filled = Filled()
     dataset, latents = ready.dataset, ready.latents
     if latents is not None:
-        pairs = [*dataset.plan.pairs_of_epoch(epoch), *dataset.validation_pairs()]
+        pairs = [*dataset.plan.pairs_of_epoch(epoch), *measured_pairs(ready)]
         with on_card(ready, [VAE]):
             filled = latents.fill(
                 dataset.wanted(pairs),
@@ -37,6 +39,16 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
             control.check,
         )
     return filled
+
+
+def measured_pairs(ready: Ready) -> list[tuple[Item, Pixels]]:
+    """The pictures that are only measured with their sizes, class pictures included."""
+    return [
+        (visit.item, batch.size)
+        for batches in measured_batches(ready).values()
+        for batch in batches
+        for visit in batch.visits
+    ]
 
 
 def measured_captions(ready: Ready) -> list[str]:

@@ -18,18 +18,18 @@ HELD_OUT, CLASSES = "held out", "class pictures"
 
 
 def measured_batches(ready: Ready) -> dict[str, list[MicroBatch]]:
-    """The batches of each curve, empty ones left out."""
+    """The batches of each curve; none at all where no pictures are held back."""
     run, dataset = ready.run, ready.dataset
-    if run.validation.every.is_never:
+    held_out = dataset.validation_batches()[: run.validation.most or None]
+    if run.validation.every.is_never or not held_out:
         return {}
-    found = {HELD_OUT: dataset.validation_batches()}
+    found = {HELD_OUT: held_out}
     classes = [item for item in dataset.items if item.is_class] if run.validation.class_prompts else []
-    # Without held-out pictures there is nothing to compare the class pictures' curve with.
     if classes:
         buckets = [dataset.bucket(item) for item in classes]
-        found[CLASSES] = fixed_batches(classes, buckets, run.length.batch_size)
-    most = run.validation.most
-    return {name: batches[: most or None] for name, batches in found.items() if batches}
+        # There may be thousands: as many as of the others say as much.
+        found[CLASSES] = fixed_batches(classes, buckets, run.length.batch_size)[: len(held_out)]
+    return found
 
 
 @torch.no_grad()
