@@ -13,7 +13,8 @@ import pytest
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.jobs.report.document import Gallery, Table
-from lib_dreambooth.jobs.report.gathering import document_of, story_of
+from lib_dreambooth.jobs.report.gathering import document_of
+from lib_dreambooth.jobs.report.story import story_of
 from lib_dreambooth.jobs.report.writing import write_report
 from lib_dreambooth.runs.events import Sampled, Started, Warned
 from lib_dreambooth.runs.folder import ModelFolder

@@ -56,7 +56,7 @@ def charts(steps: Sequence[Step], validations: Sequence[Validated], marks: tuple
         Line("each step that was told", one_line(steps, lambda step: step.loss), is_faint=True),
         Line("smoothed", one_line(steps, lambda step: step.smoothed)),
     )
-    last = max((event.step for event in (*steps, *validations)), default=0)
+    last = max([0, *(step.step for step in steps), *(one.step for one in validations)])
     norms, title = changes_of(lines(steps, lambda step: step.weight_norms))
     found = [
         Chart("loss", "Loss", losses, last, marks),

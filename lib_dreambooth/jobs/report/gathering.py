@@ -1,99 +1,30 @@
-"""A run's report out of its model folder: card, settings and log."""
+"""The report of a run, section by section, in plain words."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.jobs.report import curves
 from lib_dreambooth.jobs.report.changed import changed_settings, labelled, presets_of
 from lib_dreambooth.jobs.report.document import Block, Document, Section, Table
 from lib_dreambooth.jobs.report.files import table_of_files
-from lib_dreambooth.jobs.report.parts import Part, cut, lineage_of
+from lib_dreambooth.jobs.report.parts import Part
 from lib_dreambooth.jobs.report.previews import gallery_of
+from lib_dreambooth.jobs.report.story import Story, ending
 from lib_dreambooth.jobs.report.words import NONE, UNKNOWN, beginning, counted, duration, moment, number, size
 from lib_dreambooth.runs.events import (
-    CANCELLED,
-    DISCARDED,
-    DONE,
-    FAILED,
-    Finished,
     Paused,
-    Started,
     Step,
     Validated,
     Warned,
 )
-from lib_dreambooth.runs.folder import ModelCard, ModelFolder
-from lib_dreambooth.runs.reading import read_events
 from lib_dreambooth.settings.fields import TITLES, field_at
-from lib_dreambooth.settings.files import load_text, review_text
 from lib_dreambooth.settings.meaning import alpha_of, is_adapter, rate_of, trained_parts
 from lib_dreambooth.settings.schema import Run
-from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.privacy import name_only, without_paths
 
 MOST_WARNINGS = 100
-OUTCOMES = {
-    DONE: "done",
-    CANCELLED: "cancelled",
-    DISCARDED: "cancelled without saving",
-    FAILED: "failed",
-}
-INTERRUPTED = "interrupted: the log ends without an end of the run"
-
-
-@dataclass(frozen=True)
-class Story:
-    """A run's parts with what was found around them; `sourced` is None where its settings cannot be read."""
-
-    folder: ModelFolder
-    card: ModelCard | None
-    sourced: Sourced | None
-    parts: tuple[Part, ...]
-    stem: str
-
-    @property
-    def started(self) -> Started | None:
-        """The latest start."""
-        return next((part.started for part in reversed(self.parts) if part.started), None)
-
-    @property
-    def family(self) -> str:
-        told = self.started.facts.get("family", "") if self.started else ""
-        return told or (self.card.family if self.card else "")
-
-
-def story_of(folder: ModelFolder, lineage: str = "") -> Story:
-    """Everything about the run that a start belongs to, the last one if none is named; raises FileError."""
-    parts = lineage_of(cut(read_events(folder.events_path)), lineage)
-    if not parts:
-        raise FileError(
-            "the log knows no such run." if lineage else "nothing was trained here yet.",
-            where=folder.name,
-            todo="Look at the model's history.",
-            code="no-such-run",
-        )
-    try:
-        card = folder.card()
-    except UserError:
-        card = None
-    starts = [part.started for part in parts if part.started]
-    stem = name_only(starts[0].settings_file).removesuffix(".toml") if starts else ""
-    return Story(folder, card, _settings(folder, starts), tuple(parts), stem or "report")
-
-
-def _settings(folder: ModelFolder, starts: Sequence[Started]) -> Sourced | None:
-    """The settings of the latest start, or those last used."""
-    copy = starts[-1].settings_file if starts else ""
-    for path in (folder.path / copy, folder.settings_path) if copy else (folder.settings_path,):
-        try:
-            return review_text(load_text(path), path.name).sourced
-        except UserError:
-            continue
-    return None
 
 
 def document_of(story: Story) -> Document:
@@ -122,20 +53,6 @@ def _lead(story: Story, steps: Sequence[Step]) -> str:
     if len(smoothed) > 1:
         words.append(f"The smoothed loss went from {number(smoothed[0])} to {number(smoothed[-1])}.")
     return " ".join(words)
-
-
-def ending(part: Part) -> str:
-    """How a part ended, in words."""
-    end = part.finished
-    if end is None:
-        return INTERRUPTED
-    outcome = OUTCOMES.get(end.outcome, end.outcome)
-    return f"{outcome}: {_scrubbed(end)}" if end.what else outcome
-
-
-def _scrubbed(end: Finished) -> str:
-    text = " ".join(part for part in (end.where and f"{end.where}:", end.what, end.todo) if part)
-    return without_paths(text).rstrip(".")
 
 
 def _subject(story: Story) -> Iterator[Block]:

@@ -21,7 +21,8 @@ p.lead { font-size: 1.05rem; color: var(--soft); margin: .2rem 0 1rem; }
 h3 { font-size: .95rem; margin: 1.2rem 0 .2rem; font-weight: 600; }
 table { border-collapse: collapse; margin: .5rem 0; } .wide { overflow-x: auto; }
 td, th { border-bottom: 1px solid var(--line); padding: .3rem .7rem .3rem 0; text-align: start; }
-td, th { vertical-align: top; } th { color: var(--soft); font-weight: 500; font-size: .87rem; }
+td, th { vertical-align: top; } td { min-width: 4.6rem; } th { white-space: nowrap; }
+th { color: var(--soft); font-weight: 500; font-size: .87rem; }
 td.n, th.n { text-align: end; white-space: nowrap; font-variant-numeric: tabular-nums; padding-left: .7rem; }
 td:first-child { min-width: 7rem; } details { margin: .6rem 0; } summary { cursor: pointer; }
 summary { color: var(--soft); } svg.chart { width: 100%; height: auto; display: block; }

@@ -49,7 +49,7 @@ class Part:
     @property
     def last_step(self) -> int:
         """The furthest step that it tells of."""
-        told = [event.step for event in (*self.of(Step), *self.of(Saved), *self.of(Finished))]
+        told = [event.step for event in self.events if isinstance(event, Step | Saved | Finished)]
         return max(told, default=self.first_step)
 
     @property

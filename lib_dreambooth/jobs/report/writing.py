@@ -9,10 +9,11 @@ from pathlib import Path
 
 from lib_dreambooth.base.files import write_bytes, write_text
 from lib_dreambooth.jobs.report import curves, svg
-from lib_dreambooth.jobs.report.gathering import document_of, story_of
+from lib_dreambooth.jobs.report.gathering import document_of
 from lib_dreambooth.jobs.report.markdown import chart_name, markdown
 from lib_dreambooth.jobs.report.page import page
 from lib_dreambooth.jobs.report.previews import small
+from lib_dreambooth.jobs.report.story import story_of
 from lib_dreambooth.runs.events import Step, Validated
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.training.logs.points import points
@@ -30,7 +31,7 @@ def write_report(folder: ModelFolder, lineage: str = "") -> tuple[Path, Path]:
     place = folder.report_dir
     for chart in document.charts():
         write_text(place / chart_name(document, chart), svg.drawn(chart, alone=True))
-    events = [*curves.steps_of(story.parts), *curves.validations_of(story.parts)]
+    events: list[Step | Validated] = [*curves.steps_of(story.parts), *curves.validations_of(story.parts)]
     write_bytes(place / f"{document.stem}-curves.csv", table_of_points(events))
     text, html = place / f"{document.stem}.md", place / f"{document.stem}.html"
     write_text(text, markdown(document))
