@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +44,8 @@ class Arithmetic:
     def autocast(self) -> AbstractContextManager[None]:
         """A context in which arithmetic is done as decided; in float32 it holds off a host's own autocast."""
         if self.compute == FP32:
-            return torch.autocast(self.kind, enabled=False)
+            # Older PyTorch has no autocast for other kinds, so that there is none to hold off either.
+            return torch.autocast(self.kind, enabled=False) if self.kind in ("cpu", "cuda") else nullcontext()
         return torch.autocast(self.kind, dtype=self.compute)
 
 
@@ -84,6 +85,8 @@ def mixed(setting: str, ability: Ability) -> str:
         raise cannot("this card cannot compute in bf16: that begins with the RTX 30 series.", "fp16")
     if setting == "fp16" and not ability.has_half:
         raise cannot("this device cannot compute in fp16.", "no or auto")
+    if setting == "bf16" and not ability.has_bf16:
+        raise cannot("this device cannot compute in bf16.", "no or auto")
     return setting
 
 

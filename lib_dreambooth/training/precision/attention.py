@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lib_dreambooth.base.errors import MissingPackage
+from lib_dreambooth.base.errors import MissingPackage, UserError
 
 ATTENTION = "memory.attention"
 
@@ -38,6 +38,15 @@ def chosen(setting: str) -> str:
 def apply(unet: Any, kind: str) -> None:
     """Switches every attention layer."""
     if kind == "xformers":
-        unet.enable_xformers_memory_efficient_attention()
+        try:
+            unet.enable_xformers_memory_efficient_attention()
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            # Built for another PyTorch or card, or no card at all.
+            raise UserError(
+                f"xFormers does not work here: {error}",
+                where=ATTENTION,
+                todo="Choose PyTorch, which is about as fast.",
+                code="no-xformers",
+            ) from error
     else:
         unet.set_attention_slice("max" if kind == "sliced" else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ class Ability:
     kind: str
     generation: int = 0
     has_half: bool = False
+    has_bf16: bool = True
 
     @property
     def is_fast_in_bf16(self) -> bool:
@@ -35,7 +37,7 @@ def choose_device(setting: str, of_host: torch.device | str | None = None) -> to
     name = setting.strip().lower()
     if name == "auto":
         name = str(of_host) if of_host is not None else best_device()
-    kind, _, number = name.partition(":")
+    kind, colon, number = name.partition(":")
     if kind in DIRECTML:
         raise UserError(
             "DirectML cannot train: PyTorch lacks the gradients there.",
@@ -43,9 +45,9 @@ def choose_device(setting: str, of_host: torch.device | str | None = None) -> to
             todo="Choose CPU (slow), or a WebUI that runs the card through CUDA or ROCm.",
             code="no-device",
         )
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+    if kind not in ("cpu", "cuda", "mps") or (colon and not number.isdigit()):
         raise UserError(
-            f'"{setting}" is no device that can train.',
+            f'"{name}" is no device that can train.',
             where=DEVICE,
             todo="Write auto, cpu, mps, cuda, or cuda:1 and so on.",
             code="no-device",
@@ -82,14 +84,23 @@ def ability_of(device: torch.device) -> Ability:
     if device.type == "cuda":
         generation = torch.cuda.get_device_capability(device)[0]
         return Ability("cuda", generation, True)
-    return Ability(device.type, 0, computes_in_half(device))
+    return Ability(device.type, 0, computes_in(device, torch.float16), computes_in(device, torch.bfloat16))
 
 
-def computes_in_half(device: torch.device) -> bool:
-    """Whether convolutions and products work in float16 with gradients: on a CPU since PyTorch 2.2 or so."""
+def computes_in(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether mixed precision and convolutions with gradients work in a number type: tried.
+
+    No version says so: float16 came to CPUs after PyTorch 2.1, and autocast to Apple's cards after 2.4.
+    """
     try:
-        x = torch.ones(1, 1, 4, 4, dtype=torch.float16, device=device, requires_grad=True)
-        torch.nn.functional.conv2d(x, x[:, :, :3, :3].detach()).sum().backward()  # type: ignore[no-untyped-call]
+        x = torch.ones(1, 1, 4, 4, device=device, requires_grad=True)
+        with warnings.catch_warnings():
+            # Autocast says with a warning that it does nothing.
+            warnings.simplefilter("ignore")
+            with torch.autocast(device.type, dtype=dtype):
+                y = torch.nn.functional.conv2d(x, x[:, :, :3, :3].detach())
+        half = x.detach().to(dtype).requires_grad_()
+        torch.nn.functional.conv2d(half, half[:, :, :3, :3].detach()).sum().backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, NotImplementedError):
         return False
-    return x.grad is not None
+    return y.dtype == dtype and half.grad is not None
