@@ -13,7 +13,7 @@ from torch import Tensor
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.formats.entries import Entry, read_entry
 from lib_dreambooth.formats.folder import folder_metadata, weight_files
-from lib_dreambooth.formats.refusals import DOWNLOAD_AGAIN, not_a_model, unreadable
+from lib_dreambooth.formats.refusals import DOWNLOAD_AGAIN, not_a_model, require_ending, unreadable
 from lib_dreambooth.formats.safetensors_read import looks_like_safetensors, read_header
 from lib_dreambooth.formats.torch_file import looks_like_torch, read_torch_file
 
@@ -114,9 +114,9 @@ class TensorFile:
 
 
 def open_tensors(path: Path | str) -> TensorFile:
-    """Reads the table of a model file or diffusers folder; the ending of its name does not matter.
+    """Reads the table of a model file or diffusers folder.
 
-    Raises FileError with what is wrong for everything that is not one.
+    Raises FileError with what is wrong for everything that is not one, or is one under a wrong ending.
     """
     path = Path(path)
     try:
@@ -143,9 +143,12 @@ def _open_file(path: Path) -> TensorFile:
             )
         if looks_like_torch(head):
             entries, values = read_torch_file(file, path, size)
+            if entries:
+                require_ending(path, "torch")
             return TensorFile(path, entries, {}, values, size, "torch")
         if looks_like_safetensors(head):
             entries, metadata = read_header(file, path, size)
+            require_ending(path, "safetensors")
             return TensorFile(path, entries, metadata, {}, size, "safetensors")
     raise not_a_model(path, head)
 

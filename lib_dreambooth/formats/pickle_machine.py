@@ -117,6 +117,10 @@ class Inert:
     name: str
 
 
+class Module(dict[str, Any]):
+    """A table whose entries come with the state that follows its call."""
+
+
 class PickleMachine:
     """One pickle, read once.
 
@@ -228,6 +232,14 @@ class PickleMachine:
         value, key = self._stack.pop(), self._stack.pop()
         self._set_items([key, value])
 
+    def _build(self) -> None:
+        # Other values' states only add attributes, such as a state dict's versions, that no tensor needs.
+        state = self._stack.pop()
+        target = self._stack[-1]
+        parameters = state.get("_parameters") if isinstance(state, dict) else None
+        if isinstance(target, Module) and isinstance(parameters, dict):
+            target.update({key: value for key, value in parameters.items() if isinstance(key, str)})
+
 
 def _plain_key(key: Any) -> Any:
     # Deeply nested tuples would overflow the C stack while they are hashed.
@@ -284,7 +296,6 @@ _STEPS: dict[bytes, Callable[[PickleMachine], Any]] = {
     b"\x93": lambda m: m._stack_global(),
     b"R": lambda m: m._reduce(),
     b"\x81": lambda m: m._reduce(),
-    # A state only adds attributes (such as a state dict's versions) that no tensor needs.
-    b"b": lambda m: m._stack.pop(),
+    b"b": lambda m: m._build(),
     b"Q": lambda m: m._push(m._persistent(m._stack.pop())),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from lib_dreambooth.base.errors import FileError
@@ -13,6 +14,14 @@ WINDOWS_PATH_LIMIT = 260
 
 DOWNLOAD_AGAIN = "Download or copy it again."
 CHOOSE_MODEL = "Choose a .safetensors or .ckpt file."
+
+# What hosts call each form; they choose their reader by it.
+ENDINGS = {
+    "safetensors": (".safetensors", ".sft"),
+    "torch": (".ckpt", ".pt", ".pth", ".bin"),
+}
+# In a name like `model v1.5` nothing is an ending.
+ENDING = re.compile(r"\.[a-z][a-z0-9_]*")
 
 # What the first bytes say, in the order in which they are looked at.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -86,6 +95,20 @@ def not_a_model(path: Path, head: bytes) -> FileError:
         where=str(path),
         todo=CHOOSE_MODEL,
         code="not-a-model",
+    )
+
+
+def require_ending(path: Path, container: str) -> None:
+    """Refuses a model under the name of another kind of file, which no host could read."""
+    ending = path.suffix.lower()
+    if ending in ENDINGS[container] or not ENDING.fullmatch(ending):
+        return
+    form = {"safetensors": "safetensors", "torch": "PyTorch's"}[container]
+    raise FileError(
+        f"has the wrong ending: it is in {form} form, and WebUIs choose by the name how to read it.",
+        where=str(path),
+        todo=f"Rename it so that it ends in {ENDINGS[container][0]}.",
+        code="wrong-ending",
     )
 
 

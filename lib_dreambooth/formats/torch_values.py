@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import torch
 
 from lib_dreambooth.formats.entries import sane_shape
-from lib_dreambooth.formats.pickle_machine import Inert, Known, PickleBroken, PickleMachine
+from lib_dreambooth.formats.pickle_machine import Inert, Known, Module, PickleBroken, PickleMachine
 
 STORAGES: dict[str, torch.dtype] = {
     "torch.FloatStorage": torch.float32,
@@ -25,6 +25,9 @@ STORAGES: dict[str, torch.dtype] = {
     "torch.storage.UntypedStorage": torch.uint8,
 }
 TABLES = ("collections.OrderedDict", "builtins.dict", "__builtin__.dict", "collections.defaultdict")
+
+# What textual inversion's first script kept its vectors in.
+MODULE_TABLE = "torch.nn.modules.container.ParameterDict"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ class Stored:
 def machine_for(file: BinaryIO, storages: dict[str, Storage] | None = None) -> PickleMachine:
     """A machine at the file's position; `storages` takes those that the pickle names."""
 
-    def persistent(identity: Any) -> Storage:
+    def persistent(identity: Any) -> Storage | Known:
+        if identity[0] == "module" and isinstance(identity[1], Known):
+            # The older form names a module's class so, with its source text.
+            return identity[1]
         kind, storage_type, key, _location, count = identity[:5]
         if kind != "storage" or not isinstance(storage_type, Known) or storage_type.name not in STORAGES:
             raise PickleBroken("a storage is of no known type")
@@ -75,6 +81,8 @@ def _call(name: str, arguments: tuple[Any, ...]) -> Any:
     if name in TABLES:
         pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
         return {pair[0]: pair[1] for pair in pairs if isinstance(pair[0], str)}
+    if name == MODULE_TABLE:
+        return Module()
     if name == "torch.Size":
         return arguments[0]
     return Inert(name)

@@ -77,7 +77,8 @@ TENSORS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
     "LoRA": lambda: lora(LORA_MODULE),
     "unknown": lambda: {"fc.weight": torch.ones(9, 9)},
 }
-FILES = [*BYTES, *TENSORS, "truncated", "SDXL", "missing", "long name", "empty folder"]
+WRONG_ENDINGS = ["checkpoint.ckpt", "checkpoint.jpg", "pickle.safetensors"]
+FILES = [*BYTES, *TENSORS, "truncated", "SDXL", "missing", "long name", "empty folder", *WRONG_ENDINGS]
 
 COMMANDS: dict[str, Callable[[str, str, str], list[str]]] = {
     "inspect": lambda file, good, out: ["inspect", file],
@@ -124,11 +125,13 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_sdxl(folder, dtype=torch.float16).rename(folder / "SDXL.safetensors")
     save(folder / "SDXL LoRA.safetensors", lora(XL_MODULE), torch.float16)
     (folder / "empty folder").mkdir()
+    for name in WRONG_ENDINGS:
+        (folder / name).write_bytes(whole if "checkpoint" in name else torch_file(sd1_tensors()))
     return folder
 
 
 def bad_path(shelf: Path, name: str) -> Path:
-    if name == "empty folder":
+    if name == "empty folder" or name in WRONG_ENDINGS:
         return shelf / name
     return shelf / ("x" * 300 if name == "long name" else f"{name}.safetensors")
 
@@ -172,6 +175,7 @@ def test_each_bad_file_in_each_command(shelf: Path, tmp_path: Path, command: str
         ("sample, a LoRA", "SDXL", "is a checkpoint of SDXL, and a LoRA is needed here"),
         ("sample, a LoRA", "SDXL LoRA", "Stable Diffusion 1"),
         ("mini", "truncated", "this is not a WebUI"),
+        ("inspect", "checkpoint.jpg", "has the wrong ending"),
     ],
 )
 def test_what_the_sentence_says(shelf: Path, tmp_path: Path, command: str, name: str, said: str) -> None:

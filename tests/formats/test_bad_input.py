@@ -227,12 +227,29 @@ def test_a_pickle_that_runs_code_does_not_run(tmp_path: Path, name: str, form: s
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.ckpt"]
 
 
-def test_wrong_endings_do_not_matter(tmp_path: Path) -> None:
-    write_safetensors(tmp_path / "a.ckpt", SMALL)
-    torch.save(SMALL, tmp_path / "b.safetensors")
-    for name in ("a.ckpt", "b.safetensors"):
-        with open_tensors(tmp_path / name) as file:
-            assert torch.equal(file.read("a.weight"), SMALL["a.weight"])
+@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.jpg", "a.txt", "a.safetensors.part"])
+def test_safetensors_under_a_wrong_ending(tmp_path: Path, name: str) -> None:
+    write_safetensors(tmp_path / name, SMALL)
+    with pytest.raises(FileError, match="safetensors form") as caught:
+        open_tensors(tmp_path / name)
+    assert (caught.value.code, caught.value.where) == ("wrong-ending", str(tmp_path / name))
+    assert "ends in .safetensors" in caught.value.todo
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["b.safetensors", "b.png"])
+def test_a_pickle_under_a_wrong_ending(tmp_path: Path, name: str) -> None:
+    torch.save(SMALL, tmp_path / name)
+    with pytest.raises(FileError, match="PyTorch's form") as caught:
+        open_tensors(tmp_path / name)
+    assert "ends in .ckpt" in caught.value.todo
+
+
+@pytest.mark.parametrize("name", ["a.SafeTensors", "a.sft", "model v1.5", "4f3a9c", "x.vae.safetensors"])
+def test_names_without_a_wrong_ending(tmp_path: Path, name: str) -> None:
+    write_safetensors(tmp_path / name, SMALL)
+    with open_tensors(tmp_path / name) as file:
+        assert torch.equal(file.read("a.weight"), SMALL["a.weight"])
 
 
 def lora() -> dict[str, torch.Tensor]:

@@ -69,6 +69,14 @@ def test_a_parameter_in_the_webui_s_form(tmp_path: Path) -> None:
     assert read_embedding(tmp_path / "x.pt").vectors["text_encoder"].tolist() == ONE.tolist()
 
 
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_the_first_script_s_module_of_parameters(tmp_path: Path, is_zip: bool) -> None:
+    parameters = torch.nn.ParameterDict({"*": torch.nn.Parameter(ONE)})
+    stored = {"string_to_token": {"*": torch.tensor(265)}, "string_to_param": parameters}
+    torch.save(stored, tmp_path / "x.pt", _use_new_zipfile_serialization=is_zip)
+    assert read_embedding(tmp_path / "x.pt").vectors["text_encoder"].tolist() == ONE.tolist()
+
+
 def test_sdxl_s_two_encoders_beside_each_other() -> None:
     vectors = vectors_of({"emb_params": torch.cat([ONE, TWO], dim=1)})
     assert torch.equal(vectors["text_encoder"], ONE)
