@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lib_dreambooth.base.durations import Duration
-from lib_dreambooth.settings.fields import all_fields
+from lib_dreambooth.base.errors import FileError
+from lib_dreambooth.settings.fields import all_fields, value_at
 from lib_dreambooth.settings.recipes import Fate, read_recipe
 from lib_dreambooth.settings.recipes.command_line import command_of, options_of
 from lib_dreambooth.settings.recipes.detect import Kind, kind_of
@@ -130,6 +131,70 @@ def test_what_the_old_dialogs_never_asked() -> None:
     assert run.draws.seed == 23
     assert (run.pictures.buckets, run.pictures.bucket_min, run.pictures.bucket_max) == (True, 320, 960)
     assert (run.captions.files, run.captions.max_tokens) == ((".txt",), 150)
+
+
+OTHER_TOOLS = [
+    (
+        {"training_method": "LORA", "base_model_name": "x", "learning_rate": 1e-4, "optimizer": {}},
+        "other-tool",
+    ),
+    (
+        {"a.png": {"caption": "a cat"}, "b.png": {"tags": "1girl", "train_resolution": [512, 512]}},
+        "captions-list",
+    ),
+    ({"seed": 1, **{f"unheard_{k}": k for k in range(20)}}, "unknown-recipe"),
+]
+
+
+@pytest.mark.parametrize(("content", "code"), OTHER_TOOLS)
+def test_what_only_looks_like_a_recipe_is_refused_by_name(content: dict[str, Any], code: str) -> None:
+    with pytest.raises(FileError) as raised:
+        read_json(content)
+    assert raised.value.code == code and raised.value.todo
+
+
+def test_the_gui_ticks_models_that_are_not_trained_here() -> None:
+    imported = read_json({"LoRA_type": "Standard", "flux1_checkbox": True, "sd3_checkbox": False})
+    assert imported.report.line("flux1_checkbox").fate is Fate.NEEDS_YOU
+    assert imported.report.line("sd3_checkbox").fate is Fate.HONOURED
+
+
+def test_older_names_of_the_gui() -> None:
+    imported = read_json({"sdxl_checkbox": True, "max_train_epochs": "3", "learning_rate": 1e-5})
+    assert imported.run.model.family == "sdxl"
+    words = read_json({"token_string": "mira", "init_word": "girl", "template": "style template"})
+    assert words.run.parts.words.template == "style"
+
+
+def test_ranks_that_mean_whole_matrices() -> None:
+    values = {"LoRA_type": "LyCORIS/LoKr", "network_dim": 100000, "conv_dim": 100000, "factor": 6}
+    imported = read_json(values)
+    assert (imported.run.network.rank, imported.run.network.conv_rank) == (4096, 4096)
+    assert imported.report.line("network_dim").fate is Fate.DIFFERENTLY
+    assert (
+        read_json({**values, "LoRA_type": "LyCORIS/LoHa"}).report.line("network_dim").fate is Fate.NEEDS_YOU
+    )
+
+
+SIZES = [
+    ("bucket_reso_steps", 1, "pictures.bucket_step", 8, Fate.DIFFERENTLY),
+    ("bucket_reso_steps", 70, "pictures.bucket_step", 64, Fate.DIFFERENTLY),
+    ("bucket_reso_steps", 32, "pictures.bucket_step", 32, Fate.HONOURED),
+    ("bucket_reso_steps", -1, "pictures.bucket_step", 64, Fate.NEEDS_YOU),
+    ("max_resolution", "650,651", "pictures.resolution", Size(648, 648), Fate.DIFFERENTLY),
+    ("max_resolution", "768,512", "pictures.resolution", Size(768, 512), Fate.HONOURED),
+    ("max_resolution", "4,4", "pictures.resolution", Size(0, 0), Fate.NEEDS_YOU),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "path", "expected", "fate"), SIZES)
+def test_sizes_between_the_steps_of_latents(
+    key: str, value: Any, path: str, expected: Any, fate: Fate
+) -> None:
+    imported = read_json({"LoRA_type": "Standard", key: value})
+    assert imported.report.line(key).fate is fate
+    if fate is not Fate.NEEDS_YOU:
+        assert value_at(imported.run, path) == expected
 
 
 def test_easy_scripts() -> None:

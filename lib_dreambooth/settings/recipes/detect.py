@@ -41,6 +41,14 @@ JSON_NAMES = {
     Kind.EXTENSION: frozenset(EXTENSION) | frozenset(CONCEPT),
 }
 TOML_NAMES = {Kind.CONFIG: frozenset(KOHYA)}
+# A file of which fewer names than this share are known is from another tool that has a few names in common.
+KNOWN_SHARE = 0.25
+# Names that together only one other tool writes.
+OTHER_TOOLS = {
+    "OneTrainer": {"training_method", "base_model_name"},
+    "SimpleTuner": {"--model_type", "--data_backend_config"},
+    "diffusion-pipe": {"model", "adapter", "micro_batch_size_per_gpu"},
+}
 
 
 def kind_of(data: Any, name: str, is_json: bool) -> Kind:
@@ -53,6 +61,7 @@ def kind_of(data: Any, name: str, is_json: bool) -> Kind:
     if found is not None:
         return found
     refuse_own(data, name)
+    refuse_others(data, name)
     return by_names(data, name, is_json)
 
 
@@ -88,13 +97,35 @@ def refuse_own(data: Mapping[str, Any], name: str) -> None:
         )
 
 
+def refuse_others(data: Mapping[str, Any], name: str) -> None:
+    """Files that look enough like a recipe to be taken for one, and what they are instead."""
+    for tool, names in OTHER_TOOLS.items():
+        if names <= data.keys():
+            raise FileError(
+                f"this is a config of {tool}, which cannot be read.",
+                where=name,
+                todo=READABLE,
+                code="other-tool",
+            )
+    entries = list(data.values())
+    if entries and all(
+        isinstance(entry, Mapping) and {"caption", "tags"} & entry.keys() for entry in entries
+    ):
+        raise FileError(
+            "this is a list of pictures with their captions, and no recipe.",
+            where=name,
+            todo="Name it as concepts.0.metadata_file beside the folder of the pictures.",
+            code="captions-list",
+        )
+
+
 def by_names(data: Mapping[str, Any], name: str, is_json: bool) -> Kind:
     """The tool that has most of the names."""
     names = set(flat_names(data))
     tools = JSON_NAMES if is_json else TOML_NAMES
     scores = {kind: len(names & own) for kind, own in tools.items()}
     best = max(scores, key=lambda kind: scores[kind])
-    if not scores[best]:
+    if scores[best] < max(1, KNOWN_SHARE * len(names)):
         raise unknown(name)
     return best
 

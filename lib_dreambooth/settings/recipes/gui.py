@@ -74,7 +74,7 @@ def script_of(data: Mapping[str, Any]) -> tuple[str, str]:
         return LORA, "it names a network"
     if "token_string" in data:
         return WORDS, "it names a new word"
-    if data.get("sdxl") is True:
+    if data.get("sdxl") is True or data.get("sdxl_checkbox") is True:
         return SDXL, "sdxl is ticked"
     return WHOLE, "it names no network"
 

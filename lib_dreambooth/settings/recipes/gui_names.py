@@ -9,6 +9,8 @@ from lib_dreambooth.settings.recipes.kohya.network import LYCORIS
 RENAMES = {
     "optimizer": "optimizer_type",
     "max_resolution": "resolution",
+    "sdxl_checkbox": "sdxl",
+    "template": "gui.template",
     "epoch": "gui.epoch",
     "lr_warmup": "gui.lr_warmup",
     "max_train_steps": "gui.max_train_steps",

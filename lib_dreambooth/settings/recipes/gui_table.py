@@ -9,7 +9,7 @@ from lib_dreambooth.settings.recipes.kohya.network import OTHER_KIND, kind
 from lib_dreambooth.settings.recipes.kohya.rates import part_rate
 from lib_dreambooth.settings.recipes.kohya.running import SAME_RESULT, epochs, is_open, steps
 from lib_dreambooth.settings.recipes.kohya.scripts import LORA, SDXL
-from lib_dreambooth.settings.recipes.rules import Rule, Table, flag_on, unused_all
+from lib_dreambooth.settings.recipes.rules import Rule, Table, choice, flag_on, unused_all
 from lib_dreambooth.settings.recipes.sheet import Entry, Gap, Sheet
 from lib_dreambooth.settings.recipes.turn import Unreadable, number, switch, text
 
@@ -18,6 +18,10 @@ OF_OTHER_TYPE = "gui.widget of another type: "
 LAUNCH = "how several processes are launched is not part of a recipe."
 PREPARATION = "it prepared files before training; captions and sizes are read from the pictures here."
 OTHER_MODELS = "it is for Flux, SD3 and other transformers."
+
+
+TEMPLATES = {"caption": "captions", "object template": "object", "style template": "style"}
+OTHER_FAMILIES = ("flux1_checkbox", "sd3_checkbox", "lumina_checkbox", "anima_checkbox", "hunyuan_checkbox")
 
 
 def network_type(sheet: Sheet, entry: Entry) -> None:
@@ -189,12 +193,21 @@ def of_other_type(sheet: Sheet, entry: Entry) -> None:
     sheet.unused(entry, f"{quoted(sheet.get('gui.LoRA_type', 'Standard'))} does not ask it.")
 
 
+def other_family(sheet: Sheet, entry: Entry) -> None:
+    """A tick for models of another kind."""
+    if switch(entry.value):
+        sheet.ask(entry, "models of this kind are not trained here. Choose one of SD 1.x, SD 2.x or SDXL.")
+    else:
+        sheet.honour(entry)
+
+
 GUI_TABLE: Table = {
     "gui.LoRA_type": network_type,
     "gui.max_train_steps": max_steps,
     "gui.epoch": epoch,
     "gui.lr_warmup": warm_up,
     "gui.xformers": attention,
+    "gui.template": choice("parts.words.template", TEMPLATES),
     "gui.sample_prompts": prompts,
     "gui.stop_text_encoder_training": text_stop,
     "gui.sdxl_no_half_vae": only_sdxl({"precision.vae": "fp32"}),
@@ -203,6 +216,7 @@ GUI_TABLE: Table = {
     "gui.learning_rate_te1": text_rate("text_encoder_1", wants_sdxl=True),
     "gui.learning_rate_te2": text_rate("text_encoder_2", wants_sdxl=True),
     "sdxl": flag_on("model.family", "sdxl"),
+    **dict.fromkeys(OTHER_FAMILIES, other_family),
     "use_wandb": wandb,
     "noise_offset_type": noise_family,
     **{name: of_family(family, LOSSES[name]) for name, family in NOISE_FAMILIES.items()},
@@ -221,17 +235,17 @@ GUI_TABLE: Table = {
     **unused_all("mem_eff_save", "files are written piece by piece anyway."),
     **unused_all(
         "ae apply_t5_attn_mask clip_g clip_l discrete_flow_shift double_blocks_to_swap enable_all_linear"
-        " flux1_cache_text_encoder_outputs flux1_cache_text_encoder_outputs_to_disk flux1_checkbox"
+        " flux1_cache_text_encoder_outputs flux1_cache_text_encoder_outputs_to_disk"
         " flux_fused_backward_pass fused_backward_pass_flux guidance_scale img_attn_dim img_mlp_dim"
         " img_mod_dim in_dims logit_mean logit_std lowvram mode_scale model_prediction_type"
         " pos_emb_random_crop_rate save_clip save_t5xxl sd3_cache_text_encoder_outputs"
-        " sd3_cache_text_encoder_outputs_to_disk sd3_checkbox sd3_clip_l"
+        " sd3_cache_text_encoder_outputs_to_disk sd3_clip_l"
         " sd3_disable_mmap_load_safetensors sd3_enable_scaled_pos_embed sd3_fused_backward_pass"
         " sd3_text_encoder_batch_size single_blocks_to_swap single_dim single_mod_dim split_mode"
         " split_qkv t5xxl t5xxl_device t5xxl_dropout_rate t5xxl_dtype t5xxl_lr t5xxl_max_token_length"
         " timestep_sampling train_blocks train_double_block_indices train_single_block_indices"
-        " train_t5xxl txt_attn_dim txt_mlp_dim txt_mod_dim weighting_scheme lumina_checkbox"
-        " lumina_cache_text_encoder_outputs anima_checkbox hunyuan_checkbox ggpo_sigma ggpo_beta",
+        " train_t5xxl txt_attn_dim txt_mlp_dim txt_mod_dim weighting_scheme"
+        " lumina_cache_text_encoder_outputs ggpo_sigma ggpo_beta",
         OTHER_MODELS,
     ),
 }

@@ -99,11 +99,16 @@ def wholes(value: Any) -> list[int]:
 
 def size(value: Any) -> str:
     """A resolution: 512, "512", "512,768", "(512, 768)" or [512, 768]."""
+    width, height = whole_size(value)
+    return f"{width}x{height}"
+
+
+def whole_size(value: Any) -> tuple[int, int]:
+    """The two sides of a resolution."""
     sides = wholes(value)
     if not 1 <= len(sides) <= 2 or not all(0 < side < 10**6 for side in sides):
         raise Unreadable("is not a size.")
-    width, height = sides[0], sides[-1]
-    return f"{width}x{height}"
+    return sides[0], sides[-1]
 
 
 def extension(value: Any) -> str:

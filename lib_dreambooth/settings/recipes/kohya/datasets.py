@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lib_dreambooth.settings.recipes.rules import Table, choice, flag_on, place, to, unused
 from lib_dreambooth.settings.recipes.sheet import Entry, Gap, Sheet
-from lib_dreambooth.settings.recipes.turn import Unreadable, numbers, size, switch, text, whole
+from lib_dreambooth.settings.recipes.turn import Unreadable, numbers, size, switch, text, whole, whole_size
 
 FILTERS = {
     "lanczos": "lanczos",
@@ -16,6 +16,7 @@ FILTERS = {
     "area": "area",
     "box": "area",
 }
+LATENT_PX = 8
 
 
 def has_training_folder(sheet: Sheet) -> bool:
@@ -106,6 +107,28 @@ def buckets(sheet: Sheet, entry: Entry) -> None:
     sheet.honour(entry, {"pictures.buckets": switch(entry.value)})
 
 
+def resolution(sheet: Sheet, entry: Entry) -> None:
+    """resolution: what is no multiple of 8 loses its last pixels on the way into the latents."""
+    sides = whole_size(entry.value)
+    fitting = tuple(side // LATENT_PX * LATENT_PX for side in sides)
+    wanted = {"pictures.resolution": "x".join(map(str, fitting))}
+    if fitting == sides or not all(fitting):
+        sheet.honour(entry, {"pictures.resolution": size(entry.value)})
+    else:
+        sheet.differ(entry, wanted, f"sides are multiples of {LATENT_PX}; the rest was lost there too.")
+
+
+def bucket_step(sheet: Sheet, entry: Entry) -> None:
+    """bucket_reso_steps, which may be anything there although latents come in steps of 8 pixels."""
+    step = whole(entry.value)
+    fitting = max(LATENT_PX, step // LATENT_PX * LATENT_PX)
+    if fitting == step or step < 1:
+        sheet.honour(entry, {"pictures.bucket_step": step})
+    else:
+        says = f"latents come in steps of {LATENT_PX} pixels, whatever is asked for."
+        sheet.differ(entry, {"pictures.bucket_step": fitting}, says)
+
+
 def no_upscale(sheet: Sheet, entry: Entry) -> None:
     """bucket_no_upscale."""
     sheet.honour(entry, {"pictures.upscale": not switch(entry.value)})
@@ -156,11 +179,11 @@ DATASETS: Table = {
     "dataset_repeats": repeats,
     "dataset_config": dataset_file,
     "dataset_class": unused("classes of other programs are not loaded here."),
-    "resolution": to("pictures.resolution", size),
+    "resolution": resolution,
     "enable_bucket": buckets,
     "min_bucket_reso": to("pictures.bucket_min", whole),
     "max_bucket_reso": to("pictures.bucket_max", whole),
-    "bucket_reso_steps": to("pictures.bucket_step", whole),
+    "bucket_reso_steps": bucket_step,
     "bucket_no_upscale": no_upscale,
     "resize_interpolation": choice("pictures.filter", FILTERS),
     "flip_aug": to("pictures.flip", switch),

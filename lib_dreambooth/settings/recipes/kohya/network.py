@@ -48,6 +48,8 @@ PRESETS = {
     "unet-only": ("all", True, False),
     "unet-transformer-only": ("all", False, False),
 }
+# The highest that the settings take; no layer of SD or SDXL is large enough for LoKr to split with it.
+HIGHEST_RANK = 4096
 ALL_RANKS = "a rank for every layer is drawn there; here it is fixed."
 
 
@@ -93,6 +95,21 @@ def algo(sheet: Sheet, entry: Entry) -> None:
         sheet.unused(entry, "only LyCORIS reads it.")
 
 
+def rank(sheet: Sheet, entry: Entry) -> None:
+    """network_dim."""
+    if not is_whole_matrix(sheet, entry, "network.rank"):
+        sheet.honour(entry, {"network.rank": whole(entry.value)})
+
+
+def is_whole_matrix(sheet: Sheet, entry: Entry, path: str) -> bool:
+    """Settles ranks such as 100000, with which LyCORIS' LoKr leaves its second matrix whole."""
+    if kind(sheet) != "lokr" or whole(entry.value) <= HIGHEST_RANK:
+        return False
+    says = f"so high a rank leaves the second matrix whole; {HIGHEST_RANK} does the same."
+    sheet.differ(entry, {path: HIGHEST_RANK}, says)
+    return True
+
+
 def conv(path: str, turn: Turn) -> Rule:
     """Rank and alpha of convolutions, which some LyCORIS presets leave out."""
 
@@ -100,6 +117,8 @@ def conv(path: str, turn: Turn) -> Rule:
         value = turn(entry.value)
         if is_lycoris(sheet) and not preset_of(sheet)[1]:
             sheet.unused(entry, "the preset takes no convolutions.")
+        elif path.endswith("rank") and is_whole_matrix(sheet, entry, path):
+            return
         else:
             sheet.honour(entry, {path: value})
 
@@ -168,14 +187,14 @@ def dropout(path: str) -> Rule:
 
 def fill_network(sheet: Sheet) -> None:
     """What the network is where the recipe is silent."""
-    rank = sheet.number("network_dim") or 4
+    wished = sheet.number("network_dim") or 4
     sheet.fill("network_dim", "network.rank", 4)
     sheet.fill("network_alpha", "network.alpha", 1.0)
     if sheet.given("network_weights"):
         sheet.fill("dim_from_weights", "network.ranks_from_file", False)
     if is_lycoris(sheet):
         if preset_of(sheet)[1] and kind(sheet) in ("lora", "loha", "lokr", "glora"):
-            sheet.fill("conv_dim of LyCORIS", "network.conv_rank", int(rank))
+            sheet.fill("conv_dim of LyCORIS", "network.conv_rank", min(int(wished), HIGHEST_RANK))
             sheet.fill("conv_alpha of LyCORIS", "network.conv_alpha", sheet.number("network_alpha") or 1.0)
     elif sheet.has("network.conv_rank"):
         sheet.fill("conv_alpha", "network.conv_alpha", 1.0)
@@ -183,7 +202,7 @@ def fill_network(sheet: Sheet) -> None:
 
 NETWORK: Table = {
     "network_module": module,
-    "network_dim": to("network.rank", whole),
+    "network_dim": rank,
     "network_alpha": to("network.alpha", number),
     "network_dropout": dropout("network.dropout"),
     "network_args": unused("it is not written as name=value."),
