@@ -152,6 +152,18 @@ class FakeRun:
         self.is_finished = True
 
 
+class FakeSettings:
+    """Knows some of the settings, as every version of the real one does."""
+
+    console = "wrap"
+    disable_git = False
+    _disable_meta = False
+
+    def __init__(self, **values: Any) -> None:
+        assert all(hasattr(self, name) for name in values)
+        self.values = values
+
+
 @pytest.fixture
 def wandb(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A stand-in with the calls that are made of the real one."""
@@ -164,6 +176,9 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> Any:
         return fake.run  # type: ignore[no-any-return]
 
     fake.init = init
+    fake.is_known = True
+    fake.login = lambda *, prompt: fake.is_known and not prompt
+    fake.Settings = FakeSettings
     monkeypatch.setitem(sys.modules, "wandb", fake)
     return fake
 
@@ -194,6 +209,63 @@ def test_wandb_that_refuses_is_a_warning(tmp_path: Path, wandb: Any) -> None:
     wandb.init = refuse
     (told,) = warnings(train(tmp_path, a_run(wandb="cats"), STEP))
     assert told.code == "wandb-failed" and "not logged in" in told.text
+
+
+def test_wandb_sends_nothing_of_the_machine(tmp_path: Path, wandb: Any) -> None:
+    train(tmp_path, a_run(wandb="cats"), STEP)
+    assert wandb.arguments["settings"].values == {
+        "console": "off",
+        "disable_git": True,
+        "_disable_meta": True,
+    }
+
+
+def test_without_a_login_nobody_is_asked_for_one(
+    tmp_path: Path, wandb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb.is_known = False
+    (told,) = warnings(train(tmp_path, a_run(wandb="cats"), STEP))
+    assert told.code == "wandb-failed" and "logged in" in told.text
+    assert not hasattr(wandb, "arguments")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert warnings(train(tmp_path, a_run(wandb="cats"), STEP))[1:] == []
+    assert wandb.run.is_finished
+
+
+@pytest.mark.parametrize(("key", "codes"), [("k", []), (None, ["wandb-failed"])])
+def test_an_older_wandb_is_asked_in_its_own_way(
+    tmp_path: Path, wandb: Any, key: str | None, codes: list[str]
+) -> None:
+    wandb.login = lambda: None
+    wandb.api = types.SimpleNamespace(api_key=key)
+    assert [one.code for one in warnings(train(tmp_path, a_run(wandb="cats"), STEP))] == codes
+
+
+class Broken:
+    """A package that raises while it is imported, as those built for another protobuf do."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in ("tensorboardX", "wandb"):
+            raise TypeError("Descriptors cannot be created directly.")
+
+
+@pytest.mark.parametrize(
+    ("package", "changes", "where"),
+    [
+        ("tensorboardX", {"tensorboard": True}, "logging.tensorboard"),
+        ("wandb", {"wandb": "cats"}, "logging.wandb"),
+    ],
+)
+def test_a_library_that_cannot_be_imported_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, changes: dict[str, Any], where: str
+) -> None:
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    events = train(tmp_path, a_run(**changes), STEP)
+    (told,) = warnings(events)
+    assert (told.where, told.code) == (where, "log-not-started") and "Descriptors" in told.text
+    assert any(isinstance(event, Step) for event in events)
 
 
 def test_wandb_that_breaks_in_the_middle_ends_nothing(tmp_path: Path, wandb: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.settings.writing import text_of
 from lib_dreambooth.training.logs.tensorboard import TensorBoardLog
 from lib_dreambooth.training.logs.wandb import WandbLog
+
+logger = logging.getLogger(__name__)
 
 
 class OutsideLog(Protocol):
@@ -44,19 +47,25 @@ def outside_logs(
 
 def _made(run: Run, log: EventLog, model_name: str, logs_dir: Path, run_id: str) -> Iterator[OutsideLog]:
     wishes = run.logging
-    asked: list[Callable[[], OutsideLog]] = []
+    asked: list[tuple[str, Callable[[], OutsideLog]]] = []
     if wishes.tensorboard:
         folder = Path(wishes.folder) / model_name if wishes.folder else logs_dir
         text = text_of(Sourced(run), only_changed=True)
-        asked.append(lambda: TensorBoardLog(folder / run_id, text))
+        asked.append(("logging.tensorboard", lambda: TensorBoardLog(folder / run_id, text)))
     if wishes.wandb:
         name = wishes.wandb_run or model_name
-        asked.append(lambda: WandbLog(wishes.wandb, name, logs_dir, shareable(run), run_id))
-    for make in asked:
+        asked.append(
+            ("logging.wandb", lambda: WandbLog(wishes.wandb, name, logs_dir, shareable(run), run_id))
+        )
+    for where, make in asked:
         try:
             yield make()
         except UserError as error:
             log.emit(Warned(text=f"{error.what} {error.todo}".strip(), where=error.where, code=error.code))
+        except Exception as error:  # others' code, which some versions of protobuf break on import
+            logger.exception("a log for another program could not be started")
+            text = f"this log does not work here: {error}. The run goes on without."
+            log.emit(Warned(text=text, where=where, code="log-not-started"))
 
 
 def _closed(one: OutsideLog, log: EventLog) -> None:
