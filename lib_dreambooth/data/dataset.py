@@ -135,10 +135,6 @@ class Dataset:
         buckets = [self.bucket(item) for item in self.validation]
         return fixed_batches(self.validation, buckets, self.run.length.batch_size)
 
-    def validation_pairs(self) -> list[tuple[Item, Pixels]]:
-        """The pictures that are only measured with their sizes."""
-        return [(item, self.bucket(item)) for item in self.validation]
-
 
 def validation_seed(run: Run) -> int:
     """The seed that decides which pictures are held back."""
