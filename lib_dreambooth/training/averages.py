@@ -27,6 +27,7 @@ class Averages:
     def __init__(self, parts: Sequence[Part], decay: float, every: int = 1, place: str = "card") -> None:
         self.decay = decay
         self.every = every
+        self.place = place
         self.parts = list(parts)
         self.num_updates = 0
         self._tensors = {part.name: kept_at(part.parameter.detach(), place) for part in self.parts}
@@ -45,6 +46,12 @@ class Averages:
     def values(self) -> dict[str, Tensor]:
         """The averages by name; live tensors, not copies."""
         return dict(self._tensors)
+
+    def to(self, device: torch.device) -> None:
+        """Takes averages kept on the card off it, and back; those in system memory stay there."""
+        if self.place == "card":
+            for name, average in self._tensors.items():
+                self._tensors[name] = average.to(device)
 
     @contextmanager
     def swapped(self, parts: Sequence[Part] | None = None) -> Iterator[None]:

@@ -125,3 +125,26 @@ def test_the_place_is_obeyed(place: str, kind: str) -> None:
     assert {value.device.type for value in averages.values().values()} == {kind}
     with averages.swapped():
         assert part.parameter.is_cuda
+
+
+def test_a_pause_changes_nothing() -> None:
+    parts = made_parts([(3, 2)])
+    for place in ("card", "system"):
+        averages = Averages(parts, decay=0.9, place=place)
+        before = averages.values()
+        averages.to(torch.device("cpu"))
+        assert averages.values().keys() == before.keys()
+        assert all(torch.equal(averages.values()[name], before[name]) for name in before)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("place", "kind"), [("card", "cuda"), ("system", "cpu")])
+def test_a_pause_frees_the_card_and_takes_it_again(place: str, kind: str) -> None:
+    part = MadePart("unet.w", torch.nn.Parameter(torch.randn(5, device="cuda")))
+    averages = Averages([part], decay=0.9, place=place)
+    before = averages.values()["unet.w"].cpu()
+    averages.to(torch.device("cpu"))
+    assert averages.values()["unet.w"].device.type == "cpu"
+    averages.to(torch.device("cuda"))
+    assert averages.values()["unet.w"].device.type == kind
+    assert torch.equal(averages.values()["unet.w"].cpu(), before)

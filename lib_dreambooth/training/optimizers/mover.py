@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -135,7 +136,8 @@ class Mover:
         self._kept = [p.detach().clone() for p in self.parameters()]
         if self.is_half:
             self.lift()
-        self.made.eval()  # type: ignore[attr-defined]
+        with self._only_remembered():
+            self.made.eval()  # type: ignore[attr-defined]
         if self.is_half:
             self.settle(False, None)
 
@@ -146,7 +148,8 @@ class Mover:
             return
         if self.is_half:
             self.lift()
-        self.made.train()  # type: ignore[attr-defined]
+        with self._only_remembered():
+            self.made.train()  # type: ignore[attr-defined]
         if self.is_half:
             self.clear()
         for parameter, kept in zip(self.parameters(), self._kept, strict=True):
@@ -184,6 +187,18 @@ class Mover:
         """Has the library work out again what belongs to tensors that are gone."""
         for name in CACHES:
             getattr(self.made, name, {}).clear()
+
+    @contextmanager
+    def _only_remembered(self) -> Iterator[None]:
+        """The library sees only weights that have moved: SPlus fails at others, and asking leaves a trace."""
+        groups = [(group, group["params"]) for group in self.made.param_groups]
+        for group, weights in groups:
+            group["params"] = [weight for weight in weights if self.made.state.get(weight)]
+        try:
+            yield
+        finally:
+            for group, weights in groups:
+                group["params"] = weights
 
     def forget(self) -> None:
         """Gives back what is remembered of weights that do not move any more."""
