@@ -234,7 +234,9 @@ def test_a_run_that_failed_before_its_first_step(tmp_path: Path) -> None:
     run.finish("failed", 0, 4.0, what="no picture can be used.", where=f"{HOME}/riho", todo="Add some.")
     assert lead(folder) == "Failed: riho: no picture can be used. Add some. 0 steps in 4 s."
     text, _ = write_report(folder)
-    assert text.name == "report.md"
+    assert text.stem == Path(run.copy).stem
+    # The run's id stands in no event.
+    assert write_report(folder, "some")[0] == text
     assert "24" in [row[1] for row in rows(folder, "Settings of its own")]
 
 
@@ -247,7 +249,9 @@ def test_an_attempt_that_failed_belongs_to_the_run_it_wanted_to_go_on_with(tmp_p
     run.finish("cancelled", 30, 10.0)
     run.prepare()
     run.finish("failed", 30, 1.0, what="the base checkpoint was replaced.")
-    assert lead(folder).startswith("Failed: the base checkpoint was replaced. 30 of 300 steps in 11 s.")
+    for lineage in ("", "a"):
+        assert lead(folder, lineage).startswith("Cancelled. 30 of 300 steps in 11 s.")
+        assert lead(folder, lineage).endswith("A later attempt failed: the base checkpoint was replaced.")
     run.start("b", first_step=30)
     run.steps(31, 300, every=10)
     run.finish("done", 300, 100.0)
@@ -292,6 +296,11 @@ def test_a_model_without_such_a_run(tmp_path: Path, lineage: str) -> None:
     with pytest.raises(FileError) as caught:
         write_report(a_folder(tmp_path), lineage)
     assert caught.value.code == "no-such-run"
+
+
+def test_a_run_that_the_log_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="knows no such run"):
+        write_report(whole_run(tmp_path), "none")
 
 
 def test_bare_events_are_enough(tmp_path: Path) -> None:

@@ -44,14 +44,18 @@ def document_of(story: Story) -> Document:
 
 
 def _lead(story: Story, steps: Sequence[Step]) -> str:
-    last = story.parts[-1]
+    main = [part for part in story.parts if part.started] or list(story.parts[-1:])
+    later = story.parts[story.parts.index(main[-1]) + 1 :]
     total = story.started.num_steps if story.started else None
     done = f"{max(part.last_step for part in story.parts):,}"
     of_all = f"{done} of {total:,} steps" if total else f"{done} steps"
-    words = [f"{beginning(ending(last))}. {of_all} in {duration(sum(part.seconds for part in story.parts))}."]
+    words = [
+        f"{beginning(ending(main[-1]))}. {of_all} in {duration(sum(part.seconds for part in story.parts))}."
+    ]
     smoothed = [step.smoothed for step in steps if step.smoothed is not None]
     if len(smoothed) > 1:
         words.append(f"The smoothed loss went from {number(smoothed[0])} to {number(smoothed[-1])}.")
+    words += [f"A later attempt {ending(part)}." for part in later]
     return " ".join(words)
 
 

@@ -101,19 +101,18 @@ def _taken_tail(events: list[Event]) -> list[Event]:
 def lineage_of(parts: Sequence[Part], run_id: str = "") -> list[Part]:
     """The parts that lead to a start (the last one if none is named), the first of them first.
 
-    A start that went on from a state follows the part that wrote this state; attempts in between that never
-    came to a start belong to it too. Empty where there is no such start.
+    A start that went on from a state follows the part that wrote this state. Attempts that never came to a
+    start have no id: those in between and behind belong to it too, and an id that nothing has is that of the
+    last attempt. Empty where there is none.
     """
     numbers = [number for number, part in enumerate(parts) if part.started]
     if run_id:
         numbers = [number for number in numbers if _id_of(parts[number]) == run_id]
     if not numbers:
-        return [] if run_id else list(parts[-1:])
+        return [part for part in parts[-1:] if part.started is None]
     last = numbers[-1]
-    found = [parts[last]]
-    if not run_id:
-        # A last attempt that failed before its start is how things stand now.
-        found += parts[last + 1 :]
+    behind = itertools.takewhile(lambda part: part.started is None, parts[last + 1 :])
+    found = [parts[last], *behind]
     while found[0].first_step > 0:
         before = _origin(parts[:last], found[0])
         if before is None:

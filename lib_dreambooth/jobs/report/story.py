@@ -66,7 +66,10 @@ def story_of(folder: ModelFolder, lineage: str = "") -> Story:
     except UserError:
         card = None
     starts = [part.started for part in parts if part.started]
-    stem = name_only(starts[0].settings_file).removesuffix(".toml") if starts else ""
+    copies = (
+        [starts[0].settings_file] if starts else sorted(path.name for path in folder.history_dir.glob("*"))
+    )
+    stem = name_only(copies[-1]).removesuffix(".toml") if copies else ""
     return Story(folder, card, _settings(folder, starts), tuple(parts), stem or "report")
 
 
