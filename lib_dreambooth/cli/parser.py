@@ -16,7 +16,7 @@ exit codes: 0 done, 1 failed, 2 bad input, 130 cancelled
 SETTINGS = """\
 settings:
   --set SECTION.KEY=VALUE      one setting; may be given often
-  --SECTION.KEY VALUE          the same; a switch may stand alone
+  --SECTION.KEY VALUE          the same; a switch may stand alone, or off with --no-
   `settings list` and docs/settings.md name them all, `settings find WORD` finds one by any of its names
 """
 

@@ -1,4 +1,4 @@
-"""Settings given as flags: --rates.learning_rate 5e-5, --pictures.flip, --set rates.learning_rate=5e-5."""
+"""Settings given as flags: --rates.learning_rate 5e-5, --pictures.flip, --no-pictures.flip, --set x.y=5."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def split(arguments: Sequence[str]) -> tuple[Pairs, list[str]]:
         name, equals, value = word.partition("=")
         if name == "--set":
             pairs.append(pair(value if equals else following(waiting, name)))
+        elif is_switched_off(name) and not equals:
+            pairs.append((name.removeprefix("--no-"), "false"))
         elif is_setting_flag(name):
             pairs.append((name[2:], value if equals else value_after(name, waiting)))
         else:
@@ -34,6 +36,12 @@ def split(arguments: Sequence[str]) -> tuple[Pairs, list[str]]:
 def is_setting_flag(name: str) -> bool:
     """Whether a flag has the form of a setting's path, known or not."""
     return name.startswith("--") and "." in name and " " not in name and "/" not in name
+
+
+def is_switched_off(name: str) -> bool:
+    """Whether a flag is a switch with `--no-` in front."""
+    field = field_at(name.removeprefix("--no-")) if name.startswith("--no-") else None
+    return field is not None and field.kind == "switch"
 
 
 def pair(text: str) -> tuple[str, str]:

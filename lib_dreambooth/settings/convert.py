@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -39,11 +40,12 @@ def read_value(field: Field, raw: Any) -> Any:
 
 def read_text(field: Field, text: str) -> Any:
     """The typed value for what a person typed on a command line; raises Refused."""
-    return read_value(field, untyped(field.kind, text))
+    return read_value(field, untyped(field, text))
 
 
-def untyped(kind: str, text: str) -> Any:
+def untyped(field: Field, text: str) -> Any:
     """What a file would hold for a typed text."""
+    kind = field.kind
     words = text.strip()
     if kind == "switch":
         lower = words.lower()
@@ -51,7 +53,7 @@ def untyped(kind: str, text: str) -> Any:
     if kind in ("whole", "number"):
         return number_from(words)
     if kind in ("texts", "wholes", "numbers"):
-        return list_from(words, kind)
+        return list_from(words, kind, field.option.one_a_line)
     if kind.endswith("table") or kind == "overrides":
         return table_from(words)
     return text
@@ -67,10 +69,17 @@ def number_from(words: str) -> Any:
     return words
 
 
-def list_from(words: str, kind: str) -> list[Any]:
-    """Parts between commas, or lines where there are several, without brackets and quotes around them."""
-    inner = words[1:-1] if words.startswith("[") and words.endswith("]") else words
-    parts = inner.split("\n") if "\n" in inner else inner.split(",")
+def list_from(words: str, kind: str, one_a_line: bool = False) -> list[Any]:
+    """Parts between commas, or lines where there are several, without brackets and quotes around them.
+
+    With `one_a_line` commas are part of the texts, as in prompts, unless brackets and quotes say otherwise.
+    """
+    listed = json_from(words)
+    if isinstance(listed, list):
+        return listed
+    is_bracketed = words.startswith("[") and words.endswith("]") and not one_a_line
+    inner = words[1:-1] if is_bracketed else words
+    parts = inner.split("\n") if "\n" in inner or one_a_line else inner.split(",")
     texts = [unquoted(part.strip()) for part in parts if part.strip()]
     return texts if kind == "texts" else [number_from(text) for text in texts]
 
@@ -80,8 +89,21 @@ def unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
+def json_from(words: str) -> Any:
+    """What a text holds as JSON, None where it is none."""
+    if not words.startswith(("[", "{")):
+        return None
+    try:
+        return json.loads(words)
+    except (ValueError, RecursionError):
+        return None
+
+
 def table_from(words: str) -> Any:
-    """name=value pairs between semicolons or spaces; values as numbers, switches, lists or texts."""
+    """JSON, or name=value pairs between semicolons or spaces; values as numbers, switches, lists or texts."""
+    table = json_from(words)
+    if isinstance(table, dict):
+        return table
     table = {}
     for part in re.split(r"[;\n]+|\s+(?=[^\s=]+=)", words.strip("{}")):
         if not part.strip():
@@ -316,7 +338,7 @@ def read_loose(name: str, value: Any, depth: int = 0) -> Any:
 def read_override(raw: Any, option: Option) -> dict[str, Any]:
     """The table of settings that differ for one concept."""
     found = {}
-    for path, value in names_of(raw).items():
+    for path, value in flattened(names_of(raw)).items():
         field = fields_by_path().get(path)
         if field is None or not field.option.per_concept:
             raise Refused(f"{quoted(path)} cannot differ for a concept.", "unknown-setting")
@@ -324,6 +346,17 @@ def read_override(raw: Any, option: Option) -> dict[str, Any]:
             found[path] = read_value(field, value)
         except Refused as refused:
             raise Refused(f"{path}: {refused.why}", refused.code) from None
+    return found
+
+
+def flattened(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections inside a table as dotted names; TOML makes them of `pictures.alpha = "drop"` unquoted."""
+    found = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{key}": part for key, part in names_of(value).items()}
+        else:
+            found[name] = value
     return found
 
 

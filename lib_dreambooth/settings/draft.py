@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.settings.allowed import allowed
-from lib_dreambooth.settings.convert import Refused, quoted, read_text, read_value
+from lib_dreambooth.settings.convert import Refused, quoted, read_text, read_value, scalar_from
 from lib_dreambooth.settings.fields import (
     LISTS,
     Field,
@@ -112,6 +112,8 @@ class Draft:
             self.take_list(full, raw)
             return
         field = field_at(full)
+        if field is None and self.take_part(parts, raw, typed=typed):
+            return
         if field is None or "*" in parts:
             self.unknown(str(path))
             return
@@ -123,6 +125,21 @@ class Draft:
             self.refuse(full, refused.why, way_out(field), refused.code)
             return
         self.sources[full] = self.source
+
+    def take_part(self, parts: Sequence[str], raw: Any, *, typed: bool) -> bool:
+        """One name of a setting that is a table, as in optimizer.arguments.d0; False where there is none."""
+        for length in range(len(parts) - 1, 1, -1):
+            full, name = ".".join(parts[:length]), ".".join(parts[length:])
+            field = field_at(full)
+            if field is None:
+                continue
+            if "*" in parts or not (field.kind.endswith("table") or field.kind == "overrides"):
+                return False
+            if not field.is_listed or self.has_entry(parts):
+                value = raw if not typed else scalar_from(str(raw).strip())
+                self.take(full, {**self.values[full], name: value})
+            return True
+        return False
 
     def has_entry(self, parts: Sequence[str]) -> bool:
         """Whether the entry of a list exists; the next one is made."""

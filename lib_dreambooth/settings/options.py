@@ -16,6 +16,7 @@ class Option:
     `low`, `high` and `above` (exclusive) bound numbers, and amounts of durations whatever their unit.
     `choices` maps each value to its label; with `open_choices` other texts are allowed too.
     `units` and `words` name what a duration may be given in. `picks` asks the form for a chooser.
+    `one_a_line` is for lists of texts that hold commas themselves.
     `per_concept` allows one concept to differ through its `override` table.
     `kohya` and `old` are the names in kohya's scripts and in sd_dreambooth_extension.
     """
@@ -32,6 +33,7 @@ class Option:
     words: tuple[str, ...] = ()
     picks: str = ""
     lines: int = 1
+    one_a_line: bool = False
     basic: bool = False
     when: When = ALWAYS
     per_concept: bool = False

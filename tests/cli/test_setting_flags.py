@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lib_dreambooth import settings
@@ -50,6 +52,46 @@ def test_every_field_is_a_flag(form: list[str]) -> None:
         assert [problem for problem in found.problems if problem.code != "contradiction"] == [], field.path
         assert value_at(found.sourced.run, path) != field.default, field.path
         assert found.sourced.source(path) == "command line"
+
+
+def test_a_switch_may_be_switched_off() -> None:
+    assert split(["--no-pictures.flip", "--no-network.rank", "3"]) == (
+        [("pictures.flip", "false"), ("no-network.rank", "3")],
+        [],
+    )
+
+
+TYPED = [
+    ("optimizer.arguments.d0", "1e-5", "optimizer.arguments", {"d0": 1e-5}),
+    ("optimizer.arguments.betas", "[0.9, 0.99]", "optimizer.arguments", {"betas": (0.9, 0.99)}),
+    ("optimizer.arguments", '{"betas": [0.9, 0.99], "x": "a b"}', "optimizer.arguments", None),
+    ("concepts.0.override.pictures.alpha", "drop", "concepts.0.override", {"pictures.alpha": "drop"}),
+    ("concepts.0.override", '{"pictures.alpha": "drop"}', "concepts.0.override", {"pictures.alpha": "drop"}),
+    ("previews.prompts", "a cat, sitting", "previews.prompts", ("a cat, sitting",)),
+    ("previews.prompts", '["a cat, sitting", "b"]', "previews.prompts", ("a cat, sitting", "b")),
+    ("previews.prompts", "a cat, sitting\nb", "previews.prompts", ("a cat, sitting", "b")),
+    ("previews.prompts", "[a cat:0.5], sitting", "previews.prompts", ("[a cat:0.5], sitting",)),
+    ("captions.files", ".txt, .caption", "captions.files", (".txt", ".caption")),
+]
+
+
+@pytest.mark.parametrize(("path", "text", "where", "expected"), TYPED)
+def test_tables_and_texts_with_commas_can_be_typed(path: str, text: str, where: str, expected: Any) -> None:
+    found = settings.review_typed([("concepts.0.folder", "x"), (path, text)])
+    assert found.problems == ()
+    value = value_at(found.sourced.run, where)
+    assert value == ({"betas": (0.9, 0.99), "x": "a b"} if expected is None else expected)
+
+
+def test_names_of_a_table_add_up_and_wrong_ones_are_told() -> None:
+    pairs = [("optimizer.arguments.d0", "1"), ("optimizer.arguments.d1", "nan"), ("rates.power.x", "1")]
+    found = settings.review_typed([*pairs, ("concepts.3.override.pictures.alpha", "drop")])
+    assert [problem.where for problem in found.problems] == [
+        "optimizer.arguments",
+        "rates.power.x",
+        "concepts.3",
+    ]
+    assert value_at(found.sourced.run, "optimizer.arguments") == {"d0": 1}
 
 
 def test_a_switch_may_stand_alone() -> None:

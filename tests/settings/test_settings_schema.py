@@ -94,6 +94,21 @@ def test_import_is_light_and_without_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_import_takes_under_a_fifth_of_a_second() -> None:
+    script = (
+        "import time; start = time.process_time(); import lib_dreambooth.settings;"
+        " print(time.process_time() - start)"
+    )
+    # The time of the processor, and the best of three: other programs may keep the machine busy.
+    taken = [
+        float(
+            subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True).stdout
+        )
+        for _ in range(3)
+    ]
+    assert min(taken) < 0.2
+
+
 @pytest.mark.parametrize("group", all_groups(), ids=lambda group: group.path)
 def test_what_is_shown_of_a_default_can_be_typed(group: Group) -> None:
     for field in fields_in(group):

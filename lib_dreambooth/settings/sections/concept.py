@@ -180,6 +180,7 @@ class Concept(Section, frozen=True, kw_only=True):
             "negative, --w, --h, --d seed, --s steps, --l guidance). None: good ones are made from the "
             "tokens.",
             lines=3,
+            one_a_line=True,
             old=names("save_sample_prompt"),
         ),
     ] = ()

@@ -56,6 +56,7 @@ class Previews(Section, frozen=True, kw_only=True):
             "negative, --w, --h, --d seed, --s steps, --l guidance). None anywhere: useful ones are made "
             "from the tokens.",
             lines=4,
+            one_a_line=True,
             basic=True,
             when=PREVIEWS,
         ),
