@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -58,8 +59,13 @@ class Curves:
             steps_per_second=1 / seconds if seconds else None,
             seconds_left=None if seconds is None or total is None else seconds * (total - done),
             memory=memory(self.ready.device),
-            weight_norms={part: float(norm) for part, norm in self.ready.trained.norms().items()},
+            weight_norms=finite({part: float(n) for part, n in self.ready.trained.norms().items()}),
         )
+
+
+def finite(values: Mapping[str, float]) -> Mapping[str, float]:
+    """Those that are numbers: JSON has no others, and the next loss says what happened."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def memory(device: torch.device) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from lib_dreambooth.data.cache.stores import Store
 from lib_dreambooth.data.class_pictures import requests, with_drawn
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.feeding.batch import Assembler
+from lib_dreambooth.data.item import Finding
 from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import UNET, VAE
@@ -66,6 +67,7 @@ class Preparer:
     control: Control
     emit: Emit
     arithmetic: Arithmetic = field(init=False)
+    _stores: dict[str, Store] = field(default_factory=dict)
 
     def read(self) -> LoadedModel:
         """The base with its merged files, frozen, each part where it waits for its turn."""
@@ -105,11 +107,14 @@ class Preparer:
             progress=lambda done, total: self.progress(SCANNING, done, total),
             check_cancelled=self.control.check,
         )
-        for finding in found.findings:
-            if finding.severity != "note":
-                text = " ".join(part for part in (finding.what, finding.effect, finding.todo) if part)
-                self.emit(Warned(text=text, where=", ".join(finding.paths[:3]), code=finding.code))
+        self.tell(finding for finding in found.findings if finding.severity != "note")
         return found
+
+    def tell(self, findings: Iterable[Finding]) -> None:
+        """Warns of what was found about pictures."""
+        for finding in findings:
+            text = " ".join(part for part in (finding.what, finding.effect, finding.todo) if part)
+            self.emit(Warned(text=text, where=", ".join(finding.paths[:3]), code=finding.code))
 
     def class_pictures(self, model: LoadedModel, scanned: Scan) -> Scan:
         """The scan with the class pictures that the settings want; what is missing is drawn."""
@@ -184,7 +189,10 @@ class Preparer:
         place = where_to_keep(memory.cache_latents, num_bytes, 4 * MEMORY_CACHE_BYTES)
         if place == "off":
             return None
-        store: Store = open_store(place, self.rooms.cache / "latents", memory.trust_cache)
+        # What is encoded already stays where some pictures turn out unusable.
+        store = self._stores.setdefault(
+            "latents", open_store(place, self.rooms.cache / "latents", memory.trust_cache)
+        )
         encoder = model.vae_source or model.source.path
         name = digest(model.source.sha256, str(encoder), str(self.arithmetic.vae), model.latent_scale)
         return LatentCache(store, vae=name)

@@ -15,6 +15,7 @@ from lib_dreambooth.runs.events import Event, Phase, Sampled, Warned
 from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.epochs import on_card
+from lib_dreambooth.training.trainer.mishaps import release, sentence_for
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.saving import EMA_LABEL, in_use
 
@@ -40,13 +41,13 @@ class Previewer:
                 found += self._draw(step, label)
         except Cancelled:
             pass
-        except UserError as error:
-            self.emit(Warned(text=error.sentence(), where="previews", code=error.code))
-        except (RuntimeError, OSError, ValueError) as error:
-            # Out of memory, mostly: the run is worth more than a picture of it.
-            log.exception("the samples of step %d could not be drawn", step)
-            text = f"the samples of step {step} could not be drawn: {str(error).splitlines()[0][:200]}"
-            self.emit(Warned(text=text, where="previews", code="preview-failed"))
+        except Exception as error:  # the run is worth more than a picture of it
+            told = sentence_for(error, DRAWING)
+            if told is None:
+                log.exception("the samples of step %d could not be drawn", step)
+                told = failed(step, error)
+            release(error)
+            self.emit(Warned(text=told.sentence(), where="previews", code=told.code))
         return found
 
     def _labels(self) -> tuple[str, ...]:
@@ -78,3 +79,12 @@ class Previewer:
             )
         )
         return [one.path for one in drawn]
+
+
+def failed(step: int, error: Exception) -> UserError:
+    """The sentence for samples that a mistake of ours, or of a library, has spoilt."""
+    return UserError(
+        f"the samples of step {step} could not be drawn ({type(error).__name__}: {str(error)[:200]}).",
+        todo="Training goes on; the log has the details.",
+        code="preview-failed",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,20 @@ from torch import Tensor
 
 from lib_dreambooth.adapters.attached import Attached
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.runs import kept_states, states
-from lib_dreambooth.runs.events import Event, Saved, Warned
+from lib_dreambooth.runs.events import Event, Phase, Saved, Warned
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.settings.writing import text_of
 from lib_dreambooth.training import state as saved
 from lib_dreambooth.training.export.files import Exporter
-from lib_dreambooth.training.export.result import Result
-from lib_dreambooth.training.export.states import Replaced, merged
+from lib_dreambooth.training.export.result import ADAPTER, CHECKPOINT, DIFFUSERS, Result
+from lib_dreambooth.training.export.states import Replaced, merged, require_finite
 from lib_dreambooth.training.state import Surroundings, TrainingState
+from lib_dreambooth.training.trainer.mishaps import give_memory_back, sentence_for
 from lib_dreambooth.training.trainer.ready import Ready
 
-RESULT, CHECKPOINT, DIFFUSERS, STATE = "result", "checkpoint", "diffusers", "state"
+RESULT, STATE = "result", "state"
+SAVING = "saving"
 EMA_LABEL = "ema"
 
 
@@ -39,10 +40,30 @@ class Saver:
     emit: Callable[[Event], object]
     show: Callable[[Path], str]
     lineage: int = 0
+    failed: list[UserError] = field(default_factory=list)  # what the last `save` could not write
 
     def require_space(self) -> None:
-        """Raises FileError where the disk has no room for even one state."""
-        states.check_space(self.states_dir, states.bytes_needed(self._state(0, {}).to_saved()[0]))
+        """Raises FileError where the disk has no room for one state and one file of each kind."""
+        states.check_space(self.states_dir, self._needed(STATE))
+        saving = self.ready.run.saving
+        for kind in dict.fromkeys((*saving.during, *saving.at_end)):
+            if kind != STATE:
+                self.exporter.require_space(self._folder_kind(kind), self._needed(kind), "one more file")
+
+    def _needed(self, kind: str) -> int:
+        ready, trained = self.ready, self.ready.trained
+        if kind == STATE:
+            return states.bytes_needed(self._state(0, {}).to_saved()[0])
+        if isinstance(trained, Attached) and kind == RESULT:
+            tensors = [part for module in trained.export().values() for part in module.parts.values()]
+        else:
+            tensors = [weight for module in ready.model.modules.values() for weight in module.parameters()]
+        return self.exporter.needed_bytes(tensors) * len(self._labels())
+
+    def _folder_kind(self, kind: str) -> str:
+        if kind == RESULT:
+            return ADAPTER if isinstance(self.ready.trained, Attached) else CHECKPOINT
+        return kind
 
     def save(
         self,
@@ -53,28 +74,32 @@ class Saver:
         *,
         is_final: bool = False,
     ) -> list[Result]:
-        """Writes each kind; what cannot be written is told and does not keep the others from it.
-
-        Raises the first failure afterwards where this was the last chance.
-        """
+        """Writes each kind; what cannot be written is told, stands in `failed`, and costs nothing else."""
         results: list[Result] = []
-        failures: list[UserError] = []
+        self.failed = []
         for kind in dict.fromkeys(kinds):
+            self.emit(Phase(name=SAVING, done=step, total=self.ready.length.total_steps, detail=kind))
             try:
                 if kind == STATE:
                     self.state(step, numbers, reason)
                 else:
                     results += self.files(kind, step, reason, is_final=is_final)
-            except UserError as error:
-                failures.append(error)
-                self.emit(Warned(text=error.sentence(), where=error.where, code=error.code))
-        if failures and is_final:
-            raise failures[0]
+            except (UserError, RuntimeError, MemoryError, OSError) as error:
+                told = sentence_for(error, f"{SAVING} ({kind})")
+                if told is None:
+                    raise
+                self.failed.append(told)
+                self.emit(Warned(text=told.sentence(), where=told.where, code=told.code))
+                give_memory_back()
         return results
 
     def state(self, step: int, numbers: Mapping[str, Any], reason: str) -> Path:
         """A state to go on from; older ones beyond the number wanted go."""
         tensors, scalars = self._state(step, numbers).to_saved()
+        for name, tensor in tensors.items():
+            # A state like this would take the place of one that can be gone on from.
+            if not name.startswith(f"{saved.OPTIMIZER}{saved.MARK}"):
+                require_finite(name, tensor)
         path = states.write_state(self.states_dir, step, tensors, scalars, lineage=self.lineage)
         kept_states.prune(self.states_dir, self.ready.run.saving.keep_states, trusted=path)
         self._tell(path, STATE, step, reason, states.bytes_needed(tensors))

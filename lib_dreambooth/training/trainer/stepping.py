@@ -36,6 +36,8 @@ class Stepper:
         self.ready = ready
         self._note = note
         self._moving: dict[str, bool] = {}
+        # While true, an error may leave some weights moved and others not.
+        self.is_moving = False
 
     def take(self, step: int, batches: Sequence[Batch]) -> Stepped:
         """The step of this number, counted from 0. Raises before anything moves where a loss is none."""
@@ -53,6 +55,7 @@ class Stepper:
             optimizer.zero_grad()
             self._overflowed(step)
             return Stepped(step, loss, norm, moved=False)
+        self.is_moving = True
         with own_chance(ready, step, len(batches)):
             optimizer.step()
         if ready.scale is not None:
@@ -62,6 +65,7 @@ class Stepper:
             ready.trained.limit_norms(ready.run.network.max_norm)
         if ready.averages is not None:
             ready.averages.update(step + 1)
+        self.is_moving = False
         return Stepped(step, loss, norm)
 
     def _gradients(self, step: int, number: int, batch: Batch, scale: float) -> float:

@@ -19,6 +19,8 @@ from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.encoding import caption_states, text_style
 
 POOLED = "pooled"
+
+
 class LiveTexts:
     """Encodes each batch's captions with the encoders as they are; gradients flow where they are trained."""
 
@@ -81,4 +83,3 @@ def filled(states: Tensor, empty: Tensor, length: int) -> Tensor:
     """States [N, D] with as many empty chunks behind them as `length` asks for."""
     missing = length - len(states)
     return torch.cat([states, *[empty] * (missing // len(empty))]) if missing else states
-

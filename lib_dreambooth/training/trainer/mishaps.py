@@ -1,0 +1,70 @@
+"""What goes wrong on a machine that is too small or too full, in sentences; and memory given back."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import traceback
+from pathlib import Path
+
+import torch
+
+from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.files import unwritable
+
+# How memory's end is told where it has no exception of its own: by the CPU, by cuDNN, by older versions.
+SIGNS = ("out of memory", "not enough memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+OF_SYSTEM = ("DefaultCPUAllocator", "not enough memory")
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is the end of the card's memory or the system's."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+
+
+def sentence_for(error: BaseException, doing: str) -> UserError | None:
+    """What a user can do about an error that is not the program's own; None for one that is."""
+    if isinstance(error, UserError):
+        return error
+    if is_out_of_memory(error):
+        return out_of_memory(error, doing)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return unwritable(Path(error.filename or ""), error)
+    return None
+
+
+def out_of_memory(error: BaseException, doing: str) -> UserError:
+    """The sentence for memory that did not suffice."""
+    is_of_system = isinstance(error, MemoryError) or any(sign in str(error) for sign in OF_SYSTEM)
+    memory = "the computer's memory" if is_of_system else "the graphics card's memory"
+    return UserError(
+        f"{memory} did not suffice for {doing}. What was saved before is as it was.",
+        where="memory",
+        todo="Close other programs, or choose a smaller resolution or batch size, Gradient Checkpointing or "
+        "half precision; then go on from the last state.",
+        code="out-of-memory",
+    )
+
+
+def release(error: BaseException) -> None:
+    """Gives back what the frames of an error hold: who keeps it keeps its lines, not the model in them."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        waiting += [one.__cause__, one.__context__]
+    give_memory_back()
+
+
+def give_memory_back() -> None:
+    """Modules hold each other in circles: what nobody needs any more leaves memory and card now."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

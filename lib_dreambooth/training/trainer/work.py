@@ -1,0 +1,253 @@
+"""The steps of a run that is ready, and what falls due between them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+from lib_dreambooth.base.errors import Cancelled, UserError
+from lib_dreambooth.data.feeding.batch import Batch
+from lib_dreambooth.data.feeding.feed import feed
+from lib_dreambooth.runs.commands import StopAfterStep, StopAtEpochEnd, StopWithoutSaving
+from lib_dreambooth.runs.events import CANCELLED, DISCARDED, DONE, Event, Phase, Validated, Warned
+from lib_dreambooth.training.export.result import Result
+from lib_dreambooth.training.objective.prior import class_weights
+from lib_dreambooth.training.previews.chosen import previews_of
+from lib_dreambooth.training.previews.drawing import PreviewArtist
+from lib_dreambooth.training.state import Surroundings
+from lib_dreambooth.training.trainer.assembling import Forgiving
+from lib_dreambooth.training.trainer.control import Control
+from lib_dreambooth.training.trainer.curves import Curves
+from lib_dreambooth.training.trainer.desk import Desk
+from lib_dreambooth.training.trainer.epochs import encode_epoch
+from lib_dreambooth.training.trainer.measuring import measure, measured_batches
+from lib_dreambooth.training.trainer.mishaps import give_memory_back, sentence_for
+from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.sampling import Previewer
+from lib_dreambooth.training.trainer.saving import STATE, Saver
+from lib_dreambooth.training.trainer.stepping import Stepped, Stepper
+from lib_dreambooth.training.trainer.timing import Regular, state_interval
+
+log = logging.getLogger(__name__)
+TRAINING, VALIDATING = "training", "validating"
+# Threads that put batches together, and how many batches they are ahead.
+WORKERS, AHEAD = 2, 4
+AT_ONCE = (StopAfterStep, StopWithoutSaving)
+
+
+class Work:
+    """Takes the steps; `step` is how many of the run are done, `smoothed` the smoothed loss so far."""
+
+    def __init__(
+        self,
+        ready: Ready,
+        desk: Desk,
+        control: Control,
+        emit: Callable[[Event], object],
+        surroundings: Surroundings,
+        step: int = 0,
+        smoothed: float | None = None,
+    ) -> None:
+        self.ready = ready
+        self.control = control
+        self.emit = emit
+        self.step = step
+        self.results: list[Result] = []
+        run, length = ready.run, ready.length
+        self.saver = Saver(
+            ready, desk.export(ready), desk.states, surroundings, emit, desk.show, desk.lineage
+        )
+        previews = previews_of(run, desk.host_pictures, run.draws.seed % (1 << 32))
+        artist = PreviewArtist(ready.model, previews, desk.samples, ready.model.source.sha256)
+        self.previewer = Previewer(ready, artist, control, emit, desk.show)
+        self.stepper = Stepper(ready, self._part_stopped)
+        self.batches = Forgiving(ready.assembler, emit)
+        self.curves = Curves(ready)
+        self.curves.smoothed = smoothed
+        self.saves = Regular(run.saving.every, length)
+        self.states = Regular(state_interval(run), length)
+        self.samples = Regular(run.previews.every, length)
+        self.validations = Regular(run.validation.every, length)
+        self.rests = Regular(run.length.pause_every, length)
+        self._last_state = step
+
+    @property
+    def is_over(self) -> bool:
+        total = self.ready.length.total_steps
+        return total is not None and self.step >= total
+
+    @property
+    def _stops_now(self) -> bool:
+        return self.control.stop in AT_ONCE
+
+    def go_on(self) -> None:
+        """Takes steps until the end or a stop."""
+        while not self.is_over:
+            try:
+                batches = self._epoch()
+            except Cancelled:
+                return
+            with closing(batches):
+                for step in batches:
+                    self.control.step = self.step
+                    self.control.look()
+                    if self._stops_now:
+                        return
+                    self._take(step)
+            if self.control.stop is not None:
+                return
+
+    def _epoch(self) -> Iterator[list[Batch]]:
+        """The batches of the steps that are left of an epoch."""
+        ready, spe = self.ready, self.ready.dataset.plan.steps_per_epoch
+        epoch = self.step // spe
+        self.curves.rest()
+        encode_epoch(ready, epoch, self.control, self._quiet)
+        end = (epoch + 1) * spe
+        if ready.length.total_steps is not None:
+            end = min(end, ready.length.total_steps)
+        workers = ready.run.memory.workers
+        return feed(
+            ready.dataset.plan,
+            self.batches.make,
+            self.step,
+            end,
+            workers=WORKERS if workers < 0 else workers,
+            depth=AHEAD if workers else 0,
+            class_weight=class_weights(ready.run.class_pictures, ready.length),
+        )
+
+    def _quiet(self, name: str, done: int, total: int) -> None:
+        """Encoding for another epoch is told only where there is something to do."""
+        if done < total:
+            self.emit(Phase(name=name, done=done, total=total))
+
+    def _take(self, batches: list[Batch]) -> None:
+        try:
+            stepped = self.stepper.take(self.step, batches)
+        except UserError:
+            raise
+        except Exception:
+            self._rescue()
+            raise
+        self.step += 1
+        self.control.step = self.step
+        self.curves.add(stepped)
+        self._after(stepped)
+
+    def _rescue(self) -> None:
+        """A step that failed before it moved anything leaves whole weights: they are kept if they can be."""
+        self.ready.optimizer.zero_grad()
+        if self.stepper.is_moving or self.step == self._last_state:
+            return
+        give_memory_back()
+        self._save([STATE], "rescued")
+
+    def _after(self, stepped: Stepped) -> None:
+        """What falls due after a step: told, saved, drawn, measured, in this order."""
+        step = self.step
+        if self.curves.is_due(step):
+            self.emit(self.curves.event(stepped))
+        if not stepped.moved:
+            text = (
+                f"step {step} was left out: its gradients were too large for fp16. The loss scale is lowered."
+            )
+            self.emit(Warned(text=text, where="precision.mixed", code="overflow"))
+        if self.is_over or self._stops_now:
+            return
+        self._regular(step)
+        if self.rests.is_due(step):
+            self.control.rest(self.ready.run.length.pause_for)
+            self.curves.rest()
+
+    def _regular(self, step: int) -> None:
+        run = self.ready.run
+        saves, asked = self.saves.is_due(step), self.control.wants_save
+        kinds = list(run.saving.during) if saves or asked else []
+        if (self.states.is_due(step) or asked) and STATE not in kinds:
+            kinds.append(STATE)
+        results = self._save(kinds, "asked for" if asked else "regular")
+        self.control.wants_save = False
+        if self.samples.is_due(step) or self.control.wants_samples:
+            self.preview(results)
+        if self.validations.is_due(step):
+            self._validate()
+
+    def _save(self, kinds: list[str], reason: str, *, is_final: bool = False) -> list[Result]:
+        if not kinds:
+            return []
+        self.curves.rest()
+        numbers: dict[str, Any] = {"smoothed": self.curves.smoothed}
+        results = self.saver.save(kinds, self.step, numbers, reason, is_final=is_final)
+        if STATE in kinds:
+            self._last_state = self.step
+        self.results += results
+        self._back_to_training()
+        return results
+
+    def preview(self, results: list[Result]) -> None:
+        """Draws, and puts the first picture beside the files of the same step."""
+        self.control.wants_samples = False
+        self.curves.rest()
+        drawn = self.previewer.draw(self.step)
+        for result in results if drawn else ():
+            try:
+                self.saver.exporter.add_preview(result, drawn[0].read_bytes())
+            except (UserError, OSError) as error:
+                log.warning("%s got no preview: %s", result.path.name, error)
+        self._back_to_training()
+
+    def _validate(self) -> None:
+        if not measured_batches(self.ready):
+            return
+        self.curves.rest()
+        self.emit(Phase(name=VALIDATING, done=self.step, total=self.ready.length.total_steps))
+        try:
+            self.emit(Validated(step=self.step, curves=measure(self.ready, self.control.check)))
+        except Cancelled:
+            # The loop sees the stop; half a measurement is none.
+            pass
+        except (UserError, RuntimeError, MemoryError, OSError) as error:
+            self._told_or_raised(error)
+        self._back_to_training()
+
+    def _told_or_raised(self, error: Exception) -> None:
+        """What only spoils a measurement does not end the run."""
+        told = sentence_for(error, VALIDATING)
+        if told is None:
+            raise error
+        self.emit(Warned(text=told.sentence(), where=told.where, code=told.code))
+        give_memory_back()
+
+    def _back_to_training(self) -> None:
+        self.emit(Phase(name=TRAINING, done=self.step, total=self.ready.length.total_steps))
+
+    def end(self) -> str:
+        """Writes what the settings say for this ending; gives how it ended.
+
+        Raises what could not be written, after all else is done.
+        """
+        run, stop = self.ready.run, self.control.stop
+        if stop is StopWithoutSaving:
+            return DISCARDED
+        if self.is_over or stop is StopAtEpochEnd:
+            results = self._save(list(run.saving.at_end), "end", is_final=True)
+            failed = self.saver.failed
+            if run.previews.at_end or self.control.wants_samples:
+                self.preview(results)
+            if not run.validation.every.is_never:
+                self._validate()
+            outcome = DONE
+        else:
+            # Nothing was trained yet: there is nothing to keep.
+            kinds = list(run.saving.on_cancel) if self.step else []
+            self._save(kinds, "cancelled", is_final=True)
+            failed, outcome = self.saver.failed, CANCELLED
+        if failed:
+            raise failed[0]
+        return outcome
+
+    def _part_stopped(self, part: str) -> None:
+        self.emit(Warned(text=f"{part} stays as it is from step {self.step} on.", code="part-stopped"))
