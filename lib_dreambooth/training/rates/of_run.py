@@ -12,7 +12,7 @@ from lib_dreambooth.settings.fields import value_at
 from lib_dreambooth.settings.length import LengthPlan
 from lib_dreambooth.settings.meaning import rate_of, rate_scale, trained_parts
 from lib_dreambooth.settings.schema import Run
-from lib_dreambooth.training.rates.schedules import Schedule, factor
+from lib_dreambooth.training.rates.schedules import Schedule, factor, rising_steps
 
 WORDS = "words"
 # The settings' name of each part of a model.
@@ -120,9 +120,14 @@ def curve(
 
 
 def drawn_steps(rates: Rates, part: str, count: int, points: int) -> list[int]:
-    """The steps that show the shape: evenly spread ones, and both sides of every jump."""
-    spread = {round(number * (count - 1) / (points - 1)) for number in range(points)}
+    """The steps that show the shape, or all: evenly spread to the peak and after it, both sides of a jump."""
+    if count <= points:
+        return list(range(count))
     schedule, window = rates.schedule, rates.parts[part]
+    peak = min(rising_steps(schedule), count - 1)
+    # A warm-up is a straight line.
+    before = points // 2 if schedule.name == "one_cycle" else 2
+    spread = {*spread_steps(0, peak, before), *spread_steps(peak, count - 1, max(2, points - before))}
     jumps = {schedule.warmup, window.start, count if window.stop is None else window.stop}
     jumps |= {end for _, end in schedule.pieces if end is not None}
     if schedule.name == "cosine_with_restarts":
@@ -131,5 +136,14 @@ def drawn_steps(rates: Rates, part: str, count: int, points: int) -> list[int]:
         jumps |= {schedule.warmup + number * falling // cycles for number in range(cycles)}
     if schedule.name == "warmup_stable_decay":
         jumps.add(count - schedule.decay)
+    if schedule.name == "inverse_sqrt":
+        # Steep at first, flat for ever after.
+        jumps |= {schedule.warmup + (1 << power) for power in range(count.bit_length())}
     sides = {step for jump in jumps for step in (jump - 1, jump)}
     return sorted(step for step in spread | sides if 0 <= step < count)
+
+
+def spread_steps(first: int, last: int, points: int) -> list[int]:
+    """About `points` steps at even distances, both ends among them."""
+    gaps = max(1, points - 1)
+    return [first + round(number * (last - first) / gaps) for number in range(gaps + 1)]

@@ -110,16 +110,23 @@ def rex(schedule: Schedule, index: int) -> float:
 
 
 def one_cycle(schedule: Schedule, step: int) -> float:
-    """Rises along a cosine over the warm-up, or 30 % of the run without one, then falls to the floor.
+    """Rises along a cosine, then falls to the floor."""
+    count, rise = schedule.num_steps, rising_steps(schedule)
+    assert count is not None, "one_cycle needs an end"
+    if step < rise:
+        return ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * (1.0 - half_cosine(step / rise))
+    return above_floor(schedule, half_cosine(progress(step - rise, count - rise)))
+
+
+def rising_steps(schedule: Schedule) -> int:
+    """The steps before the first with the whole rate: the warm-up, or 30 % of one cycle without one.
 
     A rise of its own choosing leaves a step to fall in; a warm-up to the last step is the user's.
     """
     count = schedule.num_steps
-    assert count is not None, "one_cycle needs an end"
-    rise = min(schedule.warmup, count - 1) or min(round(count * ONE_CYCLE_RISE), max(count - 2, 0))
-    if step < rise:
-        return ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * (1.0 - half_cosine(step / rise))
-    return above_floor(schedule, half_cosine(progress(step - rise, count - rise)))
+    if schedule.name != "one_cycle" or count is None:
+        return schedule.warmup
+    return min(schedule.warmup, count - 1) or min(round(count * ONE_CYCLE_RISE), max(count - 2, 0))
 
 
 def piece(schedule: Schedule, step: int) -> float:
