@@ -33,5 +33,8 @@ def run(args: argparse.Namespace, out: Out) -> int:
     out.line(f"{args.source.name} is {done.title}.")
     for path in done.paths:
         out.line(f"wrote {path}")
-    out.result({"title": done.title, "paths": [str(path) for path in done.paths]})
+    for warning in done.warnings:
+        out.note(warning)
+    paths = [str(path) for path in done.paths]
+    out.result({"title": done.title, "paths": paths, "warnings": list(done.warnings)})
     return 0

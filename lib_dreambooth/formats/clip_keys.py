@@ -19,6 +19,7 @@ _OPEN_CLIP = re.compile(r"transformer\.resblocks\.(\d{1,3})\.")
 _POSITIONS = ("text_model.embeddings.position_embedding.weight", "positional_embedding")
 _TOKENS = ("text_model.embeddings.token_embedding.weight", "token_embedding.weight")
 _INNER = ("mlp.fc1.weight", "mlp.fc1.bias", "mlp.c_fc.weight", "mlp.c_fc.bias")
+_PICTURE_HALF = ("vision_model.", "visual.")
 _WIDTH_ENDS = ("final_layer_norm.weight", "ln_final.weight", "layer_norm1.weight", "ln_1.weight")
 
 
@@ -53,6 +54,8 @@ class ClipLayout:
 
 def clip_config(shapes: Shapes) -> ClipLayout:
     """The layout of a text encoder in either naming, keys without prefix."""
+    # Some merges keep the half of CLIP that looks at pictures, which has other widths.
+    shapes = {key: shape for key, shape in shapes.items() if not key.startswith(_PICTURE_HALF)}
     is_open_clip = any(_OPEN_CLIP.match(key) for key in shapes)
     pattern = _OPEN_CLIP if is_open_clip else _OWN
     num_layers = max((int(match[1]) + 1 for key in shapes if (match := pattern.match(key))), default=0)

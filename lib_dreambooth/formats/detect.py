@@ -42,6 +42,11 @@ CHOOSE_ANOTHER = "Choose a model of Stable Diffusion 1, 2 or SDXL."
 # Widths of the text states that a UNet's or a LoRA's cross-attention takes.
 CONTEXT_FAMILIES = {768: "sd1", 1024: "sd2", 2048: "sdxl", 1280: "sdxl-refiner"}
 MAX_EMBEDDING_VECTORS = 512
+# Of CLIP-L, OpenCLIP-H, OpenCLIP-bigG, and of the first and last beside each other.
+EMBEDDING_WIDTHS = (768, 1024, 1280, 2048)
+# Where the UNet lies in a whole checkpoint.
+WHOLE_PREFIXES = ("model.diffusion_model.", "unet/")
+OTHER_TEXT_PREFIX = "cond_stage_model.roberta."
 
 LOOKED_FOR = (
     "`model.diffusion_model.*` (checkpoint), `first_stage_model.*` or `encoder.*` (VAE), `*.lora_up.weight`, "
@@ -69,9 +74,10 @@ def detect(
     if not shapes:
         raise _unknown(shapes, where, "holds no tensors")
     kinds = adapter_kinds(shapes)
-    if kinds or has_bundled_embedding(shapes):
+    own = _own_keys(shapes)
+    if (kinds or has_bundled_embedding(shapes)) and not own:
         return _adapter(shapes, metadata, kinds, where, common)
-    foreign = foreign_family(shapes, is_adapter=False)
+    foreign = foreign_family(own or shapes, is_adapter=False)
     if foreign:
         raise _foreign(f"is a model of another kind: {foreign}.", where)
     places = find_places(shapes)
@@ -82,17 +88,33 @@ def detect(
     raise _unknown(shapes, where, "is no model that is known here")
 
 
+def _own_keys(shapes: Shapes) -> list[str]:
+    """What tells a whole checkpoint's family: its UNet's keys, and those that name another text encoder.
+
+    Empty for all else. Merges carry LoRA, ControlNet and CLIP keys along, which make it nothing else.
+    """
+    plain = [key for key in shapes if split_key(key) is None]
+    unet = find_places(plain).get(UNET)
+    if unet is None or unet.prefix not in WHOLE_PREFIXES:
+        return []
+    return [key for key in plain if key.startswith((unet.prefix, OTHER_TEXT_PREFIX))]
+
+
 def is_embedding(shapes: Shapes) -> bool:
     """Whether the tensors are the vectors of words."""
     if "clip_g" in shapes or "clip_l" in shapes:
-        return set(shapes) <= {"clip_g", "clip_l"}
+        return set(shapes) <= {"clip_g", "clip_l"} and all(map(_are_vectors, shapes.values()))
     named = [key for key in shapes if key == "emb_params" or key.startswith("string_to_param.")]
     chosen = named or list(shapes)
-    shape = shapes[chosen[0]]
-    is_small = (
-        len(shape) in (1, 2) and 0 not in shape and (len(shape) == 1 or shape[0] <= MAX_EMBEDDING_VECTORS)
-    )
-    return len(chosen) == 1 and is_small
+    if len(chosen) != 1 or not _are_vectors(shapes[chosen[0]]):
+        return False
+    # A concept of diffusers is one tensor under the word's own name.
+    is_word = chosen[0].startswith("<") or chosen[0] == "*"
+    return bool(named) or is_word or shapes[chosen[0]][-1] in EMBEDDING_WIDTHS
+
+
+def _are_vectors(shape: tuple[int, ...]) -> bool:
+    return len(shape) in (1, 2) and 0 not in shape and (len(shape) == 1 or shape[0] <= MAX_EMBEDDING_VECTORS)
 
 
 def _embedding_family(shapes: Shapes) -> str:

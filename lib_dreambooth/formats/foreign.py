@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 # Title and pieces of keys; every piece has to be in some key. The more particular ones come first.
 SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Stable Diffusion 3", ("joint_blocks.0.", "context_embedder")),
+    ("Stable Diffusion 3", ("joint_blocks.0.",)),
     ("Stable Diffusion 3", ("transformer_blocks.0.ff_context.", "pos_embed.proj")),
     ("Chroma", ("distilled_guidance_layer.",)),
     ("Hunyuan Video", ("double_blocks.0.", "txt_in.individual_token_refiner")),
-    ("Flux", ("double_blocks.0.img_mlp", "single_blocks.0.")),
+    ("Flux", ("double_blocks.0.img_",)),
     ("Flux", ("single_transformer_blocks.0.",)),
     ("Qwen-Image", ("transformer_blocks.0.img_mlp.",)),
     ("AuraFlow", ("double_layers.0.attn.",)),
@@ -18,6 +18,7 @@ SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("PixArt", ("t_block.1.weight", "y_embedder.")),
     ("Hunyuan-DiT", ("mlp_t5.0.",)),
     ("Stable Cascade", ("clip_txt_mapper.",)),
+    ("Stable Cascade", ("down_blocks.0.0.channelwise.",)),
     ("Stable Cascade", ("clip_txt_pooled_mapper.",)),
     ("Lumina or Z-Image", ("noise_refiner.0.", "cap_embedder.")),
     ("Wan Video", ("blocks.0.cross_attn.", "patch_embedding.")),
@@ -30,6 +31,7 @@ SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("AltDiffusion", ("cond_stage_model.roberta.",)),
     ("AnimateDiff (a motion module)", (".motion_modules.",)),
     ("ControlNet", ("input_hint_block.",)),
+    ("ControlNet", ("control_model.",)),
     ("ControlNet", ("controlnet_cond_embedding.",)),
     ("ControlNet (ControlLLLite)", (".cond_emb.", "lllite")),
     ("T2I-Adapter", ("adapter.body.0.",)),

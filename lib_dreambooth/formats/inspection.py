@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.base.showing import visible_line
-from lib_dreambooth.formats.checkpoint import kind_of
+from lib_dreambooth.formats.checkpoint import is_average, kind_of
 from lib_dreambooth.formats.clip_keys import ClipLayout
 from lib_dreambooth.formats.container import TensorFile, open_tensors
 from lib_dreambooth.formats.finite import nonfinite_keys
@@ -57,8 +57,10 @@ def file_facts(file: TensorFile, kind: FileKind) -> dict[str, str]:
         "tensors": f"{kind.num_tensors} ({counts})",
     }
     if kind.num_extras:
-        facts["unknown tensors"] = f"{kind.num_extras}, kept by `convert`"
-    if kind.prediction:
+        facts["other tensors"] = extras_text(kind.num_extras, sum(map(is_average, file.entries)))
+    if kind.unet is not None and not kind.prediction:
+        facts["predicts"] = "noise or velocity: tried out when it is read"
+    elif kind.prediction:
         source = f", says the {kind.prediction_source}" if kind.prediction_source != "family" else ""
         facts["predicts"] = ("velocity" if kind.prediction == "v" else "noise") + source
     if kind.is_zero_terminal:
@@ -66,6 +68,12 @@ def file_facts(file: TensorFile, kind: FileKind) -> dict[str, str]:
     if kind.has_ema:
         facts["averaged weights"] = "yes"
     return facts
+
+
+def extras_text(count: int, num_averages: int) -> str:
+    """What belongs to no part: averages, position ids, schedules, what a merge left behind."""
+    averages = f" ({num_averages} of them averages)" if num_averages else ""
+    return f"{count}{averages} belong to no part; `convert` keeps them"
 
 
 def part_facts(kind: FileKind) -> dict[str, str]:
@@ -105,12 +113,15 @@ def adapter_facts(path: Path, metadata: Mapping[str, str]) -> dict[str, str]:
     return facts
 
 
-def part_warnings(kind: FileKind) -> list[str]:
-    """Parts that are missing or damaged."""
-    found = []
-    if kind.role == "checkpoint":
-        found += [f"{PART_TITLES[name]} is missing." for name in kind.missing_parts]
-    found += [f"{PART_TITLES[name]} is damaged: {kind.parts[name].damage()}." for name in kind.damaged_parts]
+def part_warnings(kind: FileKind, replaced: Collection[str] = ()) -> list[str]:
+    """Parts that are missing or damaged, but for those that come from another file."""
+    missing = kind.missing_parts if kind.role == "checkpoint" else ()
+    found = [f"{PART_TITLES[name]} is missing." for name in missing if name not in replaced]
+    found += [
+        f"{PART_TITLES[name]} is damaged: {kind.parts[name].damage()}."
+        for name in kind.damaged_parts
+        if name not in replaced
+    ]
     return [text[0].upper() + text[1:] for text in found]
 
 

@@ -12,6 +12,7 @@ from lib_dreambooth.formats.checkpoint import kind_of, read_vae, require_numbers
 from lib_dreambooth.formats.checkpoint_write import write_checkpoint
 from lib_dreambooth.formats.container import open_tensors
 from lib_dreambooth.formats.folder_write import write_folder
+from lib_dreambooth.formats.inspection import part_warnings
 from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.formats.part_sources import Sources, part_sources
@@ -27,6 +28,7 @@ class Converted:
 
     paths: tuple[Path, ...]
     title: str
+    warnings: tuple[str, ...] = ()  # parts that the source lacks, and so the target too
 
 
 def check_target(target: Path) -> None:
@@ -109,4 +111,5 @@ def convert(
                 more_files=tokenizers,
             )
             paths = [folder]
-    return Converted(tuple(paths), kind.title())
+    warnings = part_warnings(kind, () if vae_path is None else (VAE,))
+    return Converted(tuple(paths), kind.title(), tuple(warnings))

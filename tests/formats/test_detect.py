@@ -228,6 +228,49 @@ def test_unknown_files_hear_what_was_looked_for() -> None:
     assert "found `fc.weight`, `fc.bias`" in caught.value.what
 
 
+@pytest.mark.parametrize(
+    "stray",
+    [
+        ["lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", "lora_te_x.alpha"],
+        ["bundle_emb.word.string_to_param.*"],
+        ["emb_params"],
+        ["control_model.input_hint_block.0.weight", "control_model.input_blocks.0.0.weight"],
+        ["cond_stage_model.transformer.vision_model.encoder.layers.0.mlp.fc1.weight"],
+        ["cond_stage_model.transformer.vision_model.encoder.layers.0.layer_norm1.weight"],
+        ["conditioner.embedders.1.model.logit_scale"],
+        ["safety_checker.vision_model.encoder.layers.0.mlp.fc1.weight"],
+    ],
+    ids=lambda keys: keys[0],
+)
+def test_what_merges_carry_along_makes_them_nothing_else(made: SimpleNamespace, stray: list[str]) -> None:
+    whole = shapes_of(made.sd1())
+    # Keys are in any order.
+    kind = detect({**dict.fromkeys(stray, (4, 4)), **whole})
+    assert (kind.role, kind.family, kind.adapter_kinds) == ("checkpoint", "sd1", ())
+    assert kind.damaged_parts == kind.missing_parts == ()
+    assert kind.num_extras == detect(whole).num_extras + len(stray)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "is_one"),
+    [
+        ({"<cat-toy>": (64,)}, True),
+        ({"cat": (2, 768)}, True),
+        ({"emb_params": (3, 64)}, True),
+        ({"fc.weight": (9, 9)}, False),
+        ({"a": (4,)}, False),
+        ({"clip_l": ()}, False),
+        ({"clip_l": (2, 768), "clip_g": (2, 1280)}, True),
+    ],
+)
+def test_not_every_single_tensor_is_an_embedding(shapes: Shapes, is_one: bool) -> None:
+    if is_one:
+        assert detect(shapes).role == "embedding"
+    else:
+        with pytest.raises(FileError, match="Looked for"):
+            detect(shapes)
+
+
 def test_activations() -> None:
     assert activation_of("sd1", "text_encoder") == activation_of("sdxl", "text_encoder") == "quick_gelu"
     assert activation_of("sd2", "text_encoder") == activation_of("sdxl", "text_encoder_2") == "gelu"

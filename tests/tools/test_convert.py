@@ -67,3 +67,13 @@ def test_a_lora_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="a LoRA"):
         convert(tmp_path / "lora.safetensors", tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
+
+
+def test_what_the_source_lacks_is_said(tmp_path: Path) -> None:
+    tensors = {k: t for k, t in tensors_of(MINI_CHECKPOINT).items() if not k.startswith("first_stage_model.")}
+    source = tmp_path / "no vae.safetensors"
+    write_safetensors(source, tensors)
+    assert convert(source, tmp_path / "still none.safetensors").warnings == ("The VAE is missing.",)
+    mended = convert(source, tmp_path / "mended.safetensors", vae_path=MINI_CHECKPOINT)
+    assert mended.warnings == ()
+    assert same(MINI_CHECKPOINT, tmp_path / "mended.safetensors")
