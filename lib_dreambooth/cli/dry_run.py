@@ -23,8 +23,10 @@ def say(
     repeats: int | None = None,
     class_items: int = 0,
     forecast: Mapping[str, str] | None = None,
+    paths: Sequence[str] = (),
+    disk_bytes: int | None = None,
 ) -> None:
-    """The plan of a run; `forecast` adds lines such as memory and disk."""
+    """The plan of a run; `forecast` adds lines such as memory and disk, `paths` are all files for use."""
     beside = run.class_pictures.relation == "beside"
     arithmetic = plan_line(plan, pictures, repeats, class_items, beside)
     found = outline(run, plan)
@@ -36,7 +38,8 @@ def say(
         *(forecast or {}).items(),
     ]
     out.table([(f"{name}:", text) for name, text in rows])
-    out.result(as_json(found, arithmetic, plan, forecast or {}))
+    answer = as_json(found, arithmetic, plan, forecast or {})
+    out.result({**answer, "paths": list(paths), "disk_bytes": disk_bytes})
 
 
 def times_text(steps: Sequence[int] | None, every: str) -> str:

@@ -20,6 +20,15 @@ class Row:
 
 
 ROWS: tuple[Row, ...] = (
+    Row("new", "lib_dreambooth.cli.new", "makes the folder of a model that is to be trained"),
+    Row("train", "lib_dreambooth.cli.train", "trains a model from a settings file", takes_settings=True),
+    Row(
+        "resume",
+        "lib_dreambooth.cli.resume",
+        "goes on with a model's last run, makes it longer, or starts it over",
+        takes_settings=True,
+    ),
+    Row("tell", "lib_dreambooth.cli.tell", "asks a run that is under way to pause, save, sample or stop"),
     Row("demo", "lib_dreambooth.cli.demo", "does the whole job on the small model that comes along"),
     Row("sample", "lib_dreambooth.cli.sample", "draws pictures with a checkpoint and LoRA files"),
     Row("inspect", "lib_dreambooth.cli.inspect", "says what a file is, and what is wrong with it"),

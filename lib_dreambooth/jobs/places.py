@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib_dreambooth.training.export.places import Folders
+
+# Names the folder of models where an option does not.
+VARIABLE = "DREAMBOOTH_MODELS"
+CHECKOUT = Path(__file__).absolute().parents[2]
+# What a WebUI calls the folder that programs like this one lie in, and that of its models.
+EXTENSIONS, MODELS = "extensions", "models"
 
 
 @dataclass(frozen=True)
@@ -27,3 +35,27 @@ class Library:
             diffusers=self.models / "diffusers",
             embedding=self.models.parent / "embeddings",
         )
+
+
+def library(
+    models: Path | str | None = None, environ: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT
+) -> Library:
+    """The library that is asked for: by name, by DREAMBOOTH_MODELS, else that of the WebUI around us.
+
+    Without a WebUI it lies in this program's own folder.
+    """
+    named = models or environ.get(VARIABLE)
+    if named:
+        return Library(Path(named).expanduser().absolute())
+    webui = checkout.parent.parent
+    if checkout.parent.name == EXTENSIONS and (webui / MODELS).is_dir():
+        return Library(webui / MODELS)
+    return Library(checkout / MODELS)
+
+
+def library_of(folder: Path, models: Path | str | None = None) -> Library:
+    """The library that a model folder belongs to: the one asked for, else the one that it lies in."""
+    parent = folder.absolute().parent
+    if models is None and parent.name == Library(parent).dreambooth.name:
+        return Library(parent.parent)
+    return library(models)

@@ -109,18 +109,22 @@ def _nobody(text: str, where: str) -> None:
 class CommandBox:
     """Where a run finds its commands; `send` may be called from any thread.
 
-    Files that lie in the inbox when the box is made were meant for a run before: they are taken away, and
-    `warn(text, where)` says so.
+    Files that lie in the inbox when it is first looked into were meant for a run before: they are taken away,
+    and `warn(text, where)` says so.
     """
 
     def __init__(self, inbox: Path | None = None, warn: Warn = _nobody) -> None:
-        self._inbox = inbox
-        self._warn = warn
         self._changed = threading.Condition()
         self._waiting: list[Command] = []
         self._sequence = 0
         self._seen: set[str] = set()
         self._next_look = 0.0
+        self.follow(inbox, warn)
+
+    def follow(self, inbox: Path | None, warn: Warn = _nobody) -> None:
+        """From now on commands come from this inbox too; only for whoever holds the model folder."""
+        self._inbox = inbox
+        self._warn = warn
         for path in self._files():
             self._take_file(path)
             warn("a command from before this run was left out.", path.name)

@@ -80,6 +80,13 @@ def holder_of(folder: Path) -> Holder | None:
     return None if holder is None or holder.is_dead else holder
 
 
+def require_free(folder: Path) -> None:
+    """Raises UserError where a folder is in use; a look only, `held` decides."""
+    holder = holder_of(folder)
+    if holder is not None:
+        raise in_use(folder, holder)
+
+
 def read_holder(folder: Path) -> Holder | None:
     """The note of whoever holds or held the folder."""
     try:

@@ -1,0 +1,97 @@
+"""The command `resume`: the rest of a model's last run, more of it, or the same from the base again."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.showing import visible_line
+from lib_dreambooth.cli.output import Out
+from lib_dreambooth.cli.running import add_models, run_job, say_arithmetic
+from lib_dreambooth.settings.facts import Facts, installed_packages
+from lib_dreambooth.settings.reading import review_typed
+
+if TYPE_CHECKING:
+    from lib_dreambooth.jobs.plan import RunPlan
+    from lib_dreambooth.jobs.standing import Standing
+    from lib_dreambooth.jobs.training import TrainingJob
+    from lib_dreambooth.runs.folder import ModelFolder
+    from lib_dreambooth.settings.sources import Sourced
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="NAME|FOLDER", help="a model by its name or its folder")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--steps", metavar="N", type=int, help="train N more steps than are done, whatever was to be"
+    )
+    ways.add_argument("--over", action="store_true", help="start over from the base with the same settings")
+    add_models(parser)
+
+
+def run(args: argparse.Namespace, out: Out) -> int:
+    if args.steps is not None and args.steps < 1:
+        raise UserError(
+            "is not a number of steps.", where="--steps", todo="Write 1 or more.", code="bad-arguments"
+        )
+    # Only here, so that wrong arguments are said at once.
+    from lib_dreambooth.jobs.going_on import resumed, started_over_again
+    from lib_dreambooth.jobs.places import library, library_of
+    from lib_dreambooth.jobs.plan import plan_run
+    from lib_dreambooth.jobs.standing import standing_of
+    from lib_dreambooth.runs.folder import ModelFolder
+    from lib_dreambooth.runs.lock import require_free
+
+    folder = ModelFolder.open(args.model, library(args.models).dreambooth)
+    require_free(folder.path)
+    results = library_of(folder.path, args.models).results()
+    standing = standing_of(folder)
+
+    def change(sourced: Sourced) -> Sourced:
+        found = review_typed(args.setting_pairs, base=sourced, facts=Facts(packages=installed_packages()))
+        return found.accepted()
+
+    if args.over:
+        job = started_over_again(folder, results, change)
+    else:
+        job = resumed(folder, results, change, args.steps or 0, told=out.note)
+    with out.counting("Reading pictures") as tell:
+        plan = plan_run(job.sourced, folder.name, results, folder, progress=tell)
+    if not args.over:
+        say_going_on(job, plan, standing, out)
+    say_arithmetic(plan, out)
+    return run_job(job, out)
+
+
+def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) -> None:
+    """From where to where, what is different, and what the rates do; raises UserError for what cannot be."""
+    state, total = job.state, plan.length.total_steps
+    if state is None:
+        out.line(f"{visible_line(job.folder.name)}: it has no state yet and begins again.")
+        return
+    is_over = not standing.has_rest and total == standing.num_steps
+    if is_over or (total is not None and state.step >= total):
+        raise finished(job.folder, max(state.step, standing.ended_at))
+    from lib_dreambooth.jobs.on_resume import changed_settings, rates_text, settings_of_state
+    from lib_dreambooth.training.resuming import refuse_unsafe
+
+    changes = changed_settings(state, plan.run)
+    refuse_unsafe(changes)
+    of_all = f" of {total:,}" if total is not None else ""
+    out.line(f"{visible_line(job.folder.name)}: goes on after step {state.step:,}{of_all}.")
+    for change in changes:
+        out.line(f"  {change.line()}")
+    before = settings_of_state(state)
+    if before.length != plan.run.length or before.rates != plan.run.rates:
+        out.line(rates_text(before, plan.run, plan.length, state.step))
+
+
+def finished(folder: ModelFolder, step: int) -> UserError:
+    """The sentence for a run that has nothing left to do."""
+    return UserError(
+        f"the last run is finished, after {step:,} steps.",
+        where=folder.name,
+        todo="--steps N trains N steps more, --over starts over from the base.",
+        code="run-finished",
+    )

@@ -1,0 +1,182 @@
+"""A run's events as a person or a program wants to follow them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lib_dreambooth.cli.output import Out, is_terminal
+from lib_dreambooth.runs.events import (
+    Event,
+    Paused,
+    Phase,
+    Resumed,
+    Sampled,
+    Saved,
+    Step,
+    Validated,
+    Warned,
+    to_json,
+)
+
+TRAINING, SAVING, STATE = "training", "saving", "state"
+# Plain lines: a step at each tenth of the run, and at least so often.
+PLAIN_PARTS = 10
+PLAIN_EVERY_S = 60.0
+BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
+ENDLESS = "{desc} {n_fmt}{postfix}"
+MINUTE_S, HOUR_S = 60, 3600
+
+
+def listener_for(out: Out) -> RunLines:
+    """The listener that suits an output; close it when the run is over."""
+    if out.as_json:
+        return JsonLines(out)
+    return BarLines(out) if is_terminal(out.stderr) else RunLines(out)
+
+
+class RunLines:
+    """Plain lines, for logs and pipes."""
+
+    def __init__(self, out: Out, clock: Callable[[], float] = time.monotonic) -> None:
+        self.out = out
+        self._clock = clock
+        self._phase = ""
+        self._total: int | None = None
+        self._part = -1
+        self._told_at = clock()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Phase):
+            self.phase(event)
+        elif isinstance(event, Step):
+            self.step(event)
+        elif text := sentence(event):
+            self.say(text, "yellow" if isinstance(event, Warned) else "")
+
+    def say(self, text: str, colour: str = "") -> None:
+        """A line beside the progress."""
+        self.out.note(text, colour)
+
+    def phase(self, event: Phase) -> None:
+        """What is done now, said once."""
+        if event.name not in (self._phase, SAVING):
+            self._phase = event.name
+            if event.name != TRAINING or self._total is None:
+                self.say(f"{event.name[:1].upper()}{event.name[1:]}.")
+        if event.name == TRAINING:
+            self._total = event.total
+
+    def step(self, event: Step) -> None:
+        """A point of the curves, if it is time for a line."""
+        part = event.step * PLAIN_PARTS // self._total if self._total else -1
+        now = self._clock()
+        if part == self._part and event.step > 1 and now - self._told_at < PLAIN_EVERY_S:
+            return
+        self._part, self._told_at = part, now
+        of_all = f" of {self._total:,}" if self._total else ""
+        self.say(f"step {event.step:,}{of_all}: {step_text(event)}")
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+
+
+class JsonLines(RunLines):
+    """Every event in a line of its own."""
+
+    def __call__(self, event: Event) -> None:
+        self.out.event(to_json(event))
+
+
+class BarLines(RunLines):
+    """A bar that stays in its place; everything else scrolls above it."""
+
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
+        self._bar: Any = None
+
+    def say(self, text: str, colour: str = "") -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        super().say(text, colour)
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def phase(self, event: Phase) -> None:
+        if event.name != self._phase or self._bar is None or event.total != self._total:
+            self._begin(event)
+        self._bar.n = event.done
+        self._bar.refresh()
+
+    def step(self, event: Step) -> None:
+        if self._bar is not None:
+            self._bar.n = event.step
+            self._bar.set_postfix_str(step_text(event), refresh=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+    def _begin(self, event: Phase) -> None:
+        # Only here, so that commands without progress start without it.
+        from tqdm import tqdm
+
+        shown = self._bar.postfix if self._bar is not None else None
+        if self._bar is not None:
+            self._bar.leave = False
+        self.close()
+        self._phase, self._total = event.name, event.total
+        self._bar = tqdm(
+            total=event.total,
+            desc=event.name,
+            file=self.out.stderr,
+            bar_format=BAR if event.total else ENDLESS,
+            dynamic_ncols=True,
+        )
+        if shown and event.name == TRAINING:
+            self._bar.set_postfix_str(shown, refresh=False)
+
+
+def step_text(event: Step) -> str:
+    """A point of the curves in a line."""
+    loss = event.loss if event.smoothed is None else event.smoothed
+    words = [f"loss {loss:.4f}"]
+    rates = sorted(set(event.rates.values()), reverse=True)
+    if rates:
+        words.append("rate " + " / ".join(f"{rate:.3g}" for rate in rates))
+    if event.steps_per_second:
+        words.append(f"{1 / event.steps_per_second:.2f} s/it")
+    if event.seconds_left is not None:
+        words.append(f"{time_text(event.seconds_left)} left")
+    return ", ".join(words)
+
+
+def time_text(seconds: float) -> str:
+    """How long, for people."""
+    whole = round(seconds)
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    hours, rest = divmod(whole, HOUR_S)
+    minutes, rest = divmod(rest, MINUTE_S)
+    return f"{hours}:{minutes:02d} h" if hours else f"{minutes}:{rest:02d} min"
+
+
+def sentence(event: Event) -> str:
+    """What an event says to people beside the progress; "" where it says nothing."""
+    if isinstance(event, Saved):
+        what = "state kept" if event.what == STATE else "saved"
+        return f"step {event.step:,}: {what}: {', '.join(event.paths)}"
+    if isinstance(event, Sampled):
+        return f"step {event.step:,}: drew {len(event.files)} previews, the first is {event.files[0]}"
+    if isinstance(event, Validated):
+        curves = ", ".join(f"{name} {value:.4f}" for name, value in event.curves.items())
+        return f"step {event.step:,}: measured: {curves}"
+    if isinstance(event, Paused):
+        return "paused; the card is free"
+    if isinstance(event, Resumed):
+        return f"goes on after {time_text(event.seconds_paused)}"
+    if isinstance(event, Warned):
+        return f"{event.where}: {event.text}" if event.where and event.where not in event.text else event.text
+    return ""

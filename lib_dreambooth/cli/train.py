@@ -1,0 +1,160 @@
+"""The command `train`: a new run of a model, whose folder is made where there is none."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.showing import visible_line
+from lib_dreambooth.cli import dry_run, run_settings
+from lib_dreambooth.cli.output import Out
+from lib_dreambooth.cli.running import add_models, run_job, say_arithmetic, say_findings
+
+if TYPE_CHECKING:
+    from lib_dreambooth.jobs.places import Library
+    from lib_dreambooth.jobs.plan import RunPlan
+    from lib_dreambooth.jobs.standing import Standing
+    from lib_dreambooth.runs.folder import ModelFolder
+    from lib_dreambooth.settings.sources import Sourced
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    run_settings.add(parser)
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="the model that is trained; default: metadata.name of the settings. Made if it does not exist",
+    )
+    add_models(parser)
+    parser.add_argument(
+        "--over",
+        action="store_true",
+        help="start over from the base where an unfinished run exists; its files for use stay",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, say what would be done, and write nothing"
+    )
+
+
+def run(args: argparse.Namespace, out: Out) -> int:
+    count_pictures(args)
+    found = run_settings.review(args)
+    run_settings.say_notices(found, out)
+    sourced = found.accepted()
+    # Only here, so that wrong settings are said at once.
+    from lib_dreambooth.jobs.going_on import started_over
+    from lib_dreambooth.jobs.places import library
+    from lib_dreambooth.jobs.plan import plan_run
+    from lib_dreambooth.jobs.standing import standing_of
+    from lib_dreambooth.runs.lock import require_free
+
+    place = library(args.models)
+    name = name_of(args.name, sourced)
+    folder = existing(place, name)
+    if folder is not None:
+        sourced = on_model(sourced, folder)
+        require_free(folder.path)
+    standing = standing_of(folder) if folder is not None else None
+    if folder is not None and standing is not None and standing.is_unfinished and not args.over:
+        refuse_unfinished(folder, standing, args, out)
+    with out.counting("Reading pictures") as tell:
+        plan = plan_run(sourced, name, place.results(), folder, progress=tell)
+    if args.dry_run:
+        say_plan(plan, place, name, folder, out)
+        return 0
+    say_arithmetic(plan, out)
+    folder = folder or made(place, name, plan)
+    return run_job(started_over(folder, plan.sourced, place.results()), out)
+
+
+def count_pictures(args: argparse.Namespace) -> None:
+    """A preset that sets the length by the number of pictures is told it, where nobody gave it."""
+    if not args.preset or args.pictures is not None:
+        return
+    read = run_settings.review(args).sourced.run
+    if not any(concept.folder or concept.metadata_file for concept in read.concepts):
+        return
+    from lib_dreambooth.data.scanning.scan import scan
+
+    args.pictures = sum(not item.is_class for item in scan(read).items)
+
+
+def name_of(given: str | None, sourced: Sourced) -> str:
+    """The model's name; raises UserError where neither the command nor the settings give one."""
+    from lib_dreambooth.runs.names import checked_name
+
+    name = given or sourced.run.metadata.name
+    if not name:
+        raise UserError(
+            "the settings do not say which model is trained.",
+            where="metadata.name",
+            todo="Give it: --name NAME, or a name in the settings.",
+            code="missing-setting",
+        )
+    return checked_name(name)
+
+
+def existing(place: Library, name: str) -> ModelFolder | None:
+    """The model of this name, if there is one."""
+    from lib_dreambooth.runs.folder import ModelFolder
+
+    return next((one for one in ModelFolder.all_below(place.dreambooth) if one.name == name), None)
+
+
+def on_model(sourced: Sourced, folder: ModelFolder) -> Sourced:
+    """The settings on the base that a model has; raises UserError where they name another."""
+    from lib_dreambooth.jobs.completing import on_base
+
+    return on_base(sourced, Path(folder.card().base.path))
+
+
+def made(place: Library, name: str, plan: RunPlan) -> ModelFolder:
+    """A new model for these settings."""
+    from lib_dreambooth.runs.folder import ModelFolder
+
+    base = Path(plan.run.model.base)
+    return ModelFolder.create(place.dreambooth, name, base, plan.kind.family)
+
+
+def refuse_unfinished(folder: ModelFolder, standing: Standing, args: argparse.Namespace, out: Out) -> None:
+    """Says the three ways on and leaves the choice to the user."""
+    name = visible_line(folder.name)
+    of_all = f" of {standing.num_steps:,}" if standing.num_steps else ""
+    out.note("There are three ways on:", "")
+    out.note(f'  the rest of it:    resume "{name}"', "")
+    out.note(f'  N more steps:      resume "{name}" --steps N', "")
+    out.note(f'  from the base:     train "{args.file}" --over    (files for use stay, the state goes)', "")
+    raise UserError(
+        f"this model has an unfinished run, which is at step {standing.step:,}{of_all}.",
+        where=folder.name,
+        todo="Choose: resume, resume --steps N, or train --over.",
+        code="unfinished-run",
+    )
+
+
+def say_plan(plan: RunPlan, place: Library, name: str, folder: ModelFolder | None, out: Out) -> None:
+    """All that a dry run says."""
+    say_findings(plan, out)
+    where = folder.path if folder is not None else place.dreambooth / name
+    beside = plan.run.class_pictures.relation == "beside"
+    shown = [str(path) for path in plan.files]
+    extra = {
+        "base": f"{plan.run.model.base}, {plan.kind.title()}",
+        "model": f"{where}{'' if folder is not None else ' (would be made)'}",
+        **({"class pictures": f"{plan.new_class_pictures:,} to be drawn"} if plan.new_class_pictures else {}),
+        **({"last file": shown[-1]} if shown else {}),
+        "disk": plan.disk.text() + ("" if plan.disk.is_enough else ": too little"),
+    }
+    dry_run.say(
+        out,
+        plan.run,
+        plan.length,
+        pictures=plan.num_pictures,
+        repeats=plan.repeats,
+        class_items=0 if beside else plan.num_class_visits,
+        forecast=extra,
+        paths=shown,
+        disk_bytes=plan.disk.total,
+    )

@@ -1,0 +1,151 @@
+"""What a run would do, with everything checked that can be checked before weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lib_dreambooth.data.class_pictures import ClassRequest, missing, requests, with_drawn
+from lib_dreambooth.data.dataset import Dataset
+from lib_dreambooth.data.item import Finding, Item
+from lib_dreambooth.data.scanning.items import unique_ids
+from lib_dreambooth.data.scanning.scan import Scan, scan
+from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.jobs.completing import complete, kind_of_base
+from lib_dreambooth.jobs.disk import DiskNeed, disk_need
+from lib_dreambooth.runs.folder import ModelFolder
+from lib_dreambooth.settings.length import LengthPlan, plan_length
+from lib_dreambooth.settings.outline import Outline, outline
+from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.sources import Sourced
+from lib_dreambooth.training.export.names import clean_name, counter_text, new_run_folder
+from lib_dreambooth.training.export.places import Folders
+from lib_dreambooth.training.optimizers.finding import find
+from lib_dreambooth.training.precision.arithmetic import resolve
+from lib_dreambooth.training.precision.devices import ability_of, choose_device
+
+Progress = Callable[[int, int], None]
+ENDINGS = {"LoRA": ".safetensors", "checkpoint": ".safetensors", "diffusers": ""}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that could start now. `new_class_pictures` are drawn first; `files` are those for use."""
+
+    sourced: Sourced
+    kind: FileKind
+    length: LengthPlan
+    outline: Outline
+    num_pictures: int
+    repeats: int | None
+    num_class_visits: int
+    new_class_pictures: int
+    findings: tuple[Finding, ...]
+    files: tuple[Path, ...]
+    disk: DiskNeed
+
+    @property
+    def run(self) -> Run:
+        return self.sourced.run
+
+
+def plan_run(
+    sourced: Sourced,
+    name: str,
+    results: Folders,
+    folder: ModelFolder | None = None,
+    *,
+    host_device: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> RunPlan:
+    """The plan of a run of the model `name`; raises UserError with what stands in its way. Writes nothing.
+
+    `folder` is the model's where it has one already: class pictures drawn before are found there.
+    """
+    sourced = complete(sourced)
+    run = sourced.run
+    kind = kind_of_base(Path(run.model.base))
+    device = choose_device(run.memory.device, host_device)
+    resolve(run.precision, ability_of(device))
+    find(run.optimizer.name, device.type)
+    scanned = scan(run, progress=progress)
+    scanned, num_new = with_class_pictures(run, scanned, folder)
+    dataset = Dataset(run, scanned)
+    length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
+    found = outline(run, length)
+    training = [item for item in dataset.items if not item.is_class]
+    repeats = {item.repeats for item in training}
+    own = sum(item.repeats for item in training)
+    return RunPlan(
+        sourced=sourced,
+        kind=kind,
+        length=length,
+        outline=found,
+        num_pictures=len(training),
+        repeats=repeats.pop() if len(repeats) == 1 else None,
+        num_class_visits=max(0, length.epoch.num_visits - own),
+        new_class_pictures=num_new,
+        findings=scanned.findings,
+        files=expected_files(run, found, length, name, results),
+        disk=disk_need(run, kind, found.files, place_of(run, results)),
+    )
+
+
+def with_class_pictures(run: Run, scanned: Scan, folder: ModelFolder | None) -> tuple[Scan, int]:
+    """The scan as it will be once the missing class pictures are drawn, and how many those are."""
+    wanted = requests(run, scanned.items, folder.card().base.sha256 if folder else "")
+    lacking = missing(wanted, folder.class_images_dir) if folder else list(wanted)
+    if folder is not None:
+        scanned = with_drawn(scanned, [one for one in wanted if one not in lacking], folder.class_images_dir)
+    return replace(scanned, items=tuple(unique_ids([*scanned.items, *map(to_be_drawn, lacking)]))), len(
+        lacking
+    )
+
+
+def to_be_drawn(request: ClassRequest) -> Item:
+    """A class picture that is not there yet."""
+    return Item(
+        id=request.name,
+        content=request.name,
+        path="",
+        caption=request.caption,
+        concept=request.concept,
+        is_class=True,
+        repeats=1,
+        size=request.size,
+    )
+
+
+def place_of(run: Run, results: Folders) -> Path:
+    """The folder that most of what a run writes lies below."""
+    if run.saving.folder.strip():
+        return Path(run.saving.folder.strip())
+    return results.adapter if run.network.kind != "none" else results.checkpoint
+
+
+def expected_files(
+    run: Run, found: Outline, length: LengthPlan, name: str, results: Folders
+) -> tuple[Path, ...]:
+    """The files for use of a run that is not stopped, as they are called where no such name is taken."""
+    if length.total_steps is None:
+        return ()
+    stem = clean_name(run.metadata.name or name)
+    kinds = {"LoRA": results.adapter, "checkpoint": results.checkpoint, "diffusers": results.diffusers}
+    during = kept(found.saves or (), run.saving.keep)
+    files: list[Path] = []
+    for kind, root in kinds.items():
+        count = found.files.get(kind, 0)
+        steps = (*during, length.total_steps)[-count:] if count else ()
+        root = Path(run.saving.folder.strip() or root)
+        folder = new_run_folder(root, stem) if run.saving.subfolder and steps else root
+        for step in steps:
+            epoch = -(-step // length.epoch.steps)
+            counter = counter_text(run.saving.counter, step, epoch)
+            files.append(folder / f"{stem}-{counter}{ENDINGS[kind]}")
+    return tuple(files)
+
+
+def kept(steps: Sequence[int], keep: int) -> Sequence[int]:
+    """The last so many; 0 keeps all."""
+    return steps[-keep:] if keep else steps
