@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from lib_dreambooth.formats import checkpoint_write
 from lib_dreambooth.formats.checkpoint import Checkpoint, read_checkpoint
 from lib_dreambooth.formats.checkpoint_write import write_checkpoint
-from lib_dreambooth.formats.clip_keys import ClipLayout, hf_links
-from lib_dreambooth.formats.keymap import TEXT, TEXT_2, VAE
-from lib_dreambooth.formats.links import Link
+from lib_dreambooth.formats.clip_keys import ClipLayout, hf_links, open_clip_links
+from lib_dreambooth.formats.detect import detect
+from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET, VAE, links_at
+from lib_dreambooth.formats.links import Link, from_file
 from lib_dreambooth.formats.unet_keys import unet_links
 from lib_dreambooth.formats.unet_layout import UNetLayout
 from lib_dreambooth.formats.vae_keys import VaeLayout, vae_links
@@ -138,3 +142,49 @@ def test_real_sizes_have_a_place_for_every_tensor(family: str) -> None:
     for state, build in built:
         found = {name: tuple(tensor.shape) for name, tensor in state_of(build(state)).items()}
         assert found == {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def file_on_meta(family: str) -> dict[str, Tensor]:
+    """Every key of the published file, of its real size, without memory."""
+    unet, first, second = REAL[family]
+    parts = {
+        "model.diffusion_model.": unet_links(unet),
+        "first_stage_model.": vae_links(REAL_VAE),
+    }
+    if second is not None:
+        parts["conditioner.embedders.0.transformer."] = hf_links(first)
+        parts["conditioner.embedders.1.model."] = open_clip_links(second)
+    elif family == "sd2":
+        parts["cond_stage_model.model."] = open_clip_links(first)
+    else:
+        parts["cond_stage_model.transformer."] = hf_links(first)
+    return {
+        prefix + link.key: torch.empty(link.file_shape, dtype=FP16, device="meta")
+        for prefix, links in parts.items()
+        for link in links
+    }
+
+
+@pytest.mark.parametrize(("family", "num_keys"), [("sd1", 686 + 248 + 196), ("sdxl", 2515 - 2)])
+def test_the_full_file_through_modules_on_meta(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, num_keys: int
+) -> None:
+    tensors = file_on_meta(family)
+    kind = detect({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    assert (kind.family, kind.damaged_parts, kind.missing_parts) == (family, (), ())
+    builders = {VAE: build_vae, UNET: partial(build_unet, pooled_width=1280 if family == "sdxl" else None)}
+    modules: dict[str, Any] = {}
+    for name, part in kind.parts.items():
+        assert part.layout is not None
+        state: dict[str, Tensor] = {}
+        for link in links_at(part.place, part.layout, tensors):
+            state.update(from_file(link, tensors[link.key]))
+        build = builders.get(name) or partial(build_text_encoder, part=name)
+        modules[name] = build(state, FAMILIES[family])
+    written: dict[str, Any] = {}
+    monkeypatch.setattr(checkpoint_write, "write_safetensors", lambda path, found, _: written.update(found))
+    states = {name: state_of(module) for name, module in modules.items()}
+    write_checkpoint(tmp_path / "out.safetensors", states, kind)
+    expected = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    assert {key: tuple(source.shape) for key, source in written.items()} == expected
+    assert len(expected) == num_keys
