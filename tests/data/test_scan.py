@@ -397,3 +397,14 @@ def test_a_folder_whose_pictures_are_all_broken_says_so(tmp_path: Path) -> None:
         scan(settings.read({"concepts": [{"folder": str(tmp_path)}]}).run)
     assert "none of the 3 pictures" in caught.value.what
     assert "`0.bmp` the picture is cut short" in caught.value.what
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_reported_and_never_waited_for(tmp_path: Path) -> None:
+    save_plain(tmp_path / "a.png", (1, 2, 3))
+    os.mkfifo(tmp_path / "b.png")
+    os.mkfifo(tmp_path / "a.txt")
+    found = scan(made_run(Concept(folder=str(tmp_path))))
+    assert [Path(item.path).name for item in found.items] == ["a.png"]
+    told = {Path(path).name for finding in found.findings for path in finding.paths}
+    assert told == {"b.png", "a.txt"}

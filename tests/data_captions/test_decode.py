@@ -154,3 +154,17 @@ def test_any_text_with_a_mark_comes_back(text: str, encoding: str) -> None:
     decoded = decode(data)
     assert decoded.text == text
     assert encode(text, decoded)[0] == data
+
+
+def test_a_common_word_that_is_also_utf8_is_read_as_its_folder() -> None:
+    texts = {"a": "猫耳, 白发, 一个女孩", "b": "微笑"}
+    found = decode_together({name: text.encode("gb18030") for name, text in texts.items()})
+    assert {name: decoded.text for name, decoded in found.items()} == texts
+    russian = decode_together({"a": "猫耳, 白发".encode("gb18030"), "b": "кот и собака".encode()})
+    assert russian["b"].text == "кот и собака"
+
+
+def test_a_file_from_elsewhere_is_not_read_as_the_rest_of_its_folder() -> None:
+    chinese = {str(k): "博丽灵梦, 微笑, 学校背景".encode("gb18030") for k in range(3)}
+    found = decode_together({**chinese, "x": "霊夢, 笑顔, 学校".encode("cp932")})
+    assert found["x"].text == "霊夢, 笑顔, 学校" and found["0"].text == "博丽灵梦, 微笑, 学校背景"

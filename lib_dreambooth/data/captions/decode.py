@@ -23,6 +23,8 @@ MARKS = (
 )
 # Below this a reading is a guess that the user should look at.
 CONVINCING_SCORE = 0.35
+# A file that reads as nonsense in its folder's encoding and well in another came from elsewhere.
+IMPLAUSIBLE_SCORE, OWN_SCORE = 0.2, 0.6
 NUL_BYTES = "nul-bytes"
 UNDECODABLE = "undecodable-bytes"
 UNSURE = "encoding-unsure"
@@ -48,9 +50,11 @@ def decode(data: bytes, hint: str | None = None) -> Decoded:
         return _decode_as(data, wide)
     if is_utf8(data):
         return _decode_as(data, utf16_kana(data) or _short_legacy(data, hint) or "utf-8")
-    if hint is not None and _reads(data, hint):
+    if hint is not None and _reads(data, hint) and score([data], hint) >= IMPLAUSIBLE_SCORE:
         return _decode_as(data, hint)
     encoding, how_ordinary = guess_legacy([data])
+    if hint is not None and how_ordinary < OWN_SCORE and _reads(data, hint):
+        return _decode_as(data, hint)
     problems = (UNSURE,) if how_ordinary < CONVINCING_SCORE else ()
     return _decode_as(data, encoding, problems=problems)
 
@@ -120,9 +124,12 @@ def _decode_as(data: bytes, encoding: str, mark: bytes = b"", problems: tuple[st
 
 def _short_legacy(data: bytes, hint: str | None) -> str | None:
     """The folder's encoding for a word or two that happen to be valid UTF-8 (GB18030 猫 reads as è)."""
-    if hint is None or data.isascii() or any(ord(c) >= 0x250 for c in data.decode("utf-8")):
+    if hint is None or data.isascii():
         return None
-    return hint if score([data], hint) >= 0.9 else None
+    # Accented letters are likelier meant as such than those of other scripts, as which 微笑 reads.
+    highest = max(map(ord, data.decode("utf-8")))
+    enough = 0.9 if highest < 0x250 else 0.7
+    return hint if highest < 0x800 and score([data], hint) >= enough else None
 
 
 def _reads(data: bytes, encoding: str) -> bool:

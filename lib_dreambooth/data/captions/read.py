@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -128,6 +129,9 @@ def _caption_name(picture: Path, names: dict[str, str], extensions: Sequence[str
 def _read_into(folder: _Folder, name: str, findings: list[Finding]) -> None:
     path = folder.path / name
     try:
+        if not path.is_file():
+            # A folder, or a pipe from which reading may never end.
+            raise OSError(errno.EINVAL, "not a file")
         with path.open("rb") as file:
             data = file.read(LARGEST_CAPTION_BYTES + 1)
     except OSError as error:

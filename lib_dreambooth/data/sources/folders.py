@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +135,9 @@ def _sorted_entries(
                     folders.append(Path(entry.path))
             elif not entry.name.startswith("."):
                 status = entry.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    # A pipe or a device, from which reading may never end.
+                    raise OSError(errno.EINVAL, "not a file")
                 files.append(FoundFile(entry.path, entry.name, status.st_size, status.st_mtime_ns))
         except OSError as error:
             # A link into nothing, a loop of links, or a file that was removed just now.
