@@ -106,7 +106,7 @@ def test_every_class_of_pytorch_optimizer_is_accepted_or_refused_by_name() -> No
     assert classes - named - {"AdamW", "SGD", "BaseOptimizer", "Optimizer"} == set()
 
 
-@pytest.mark.needs("bitsandbytes>=0.50")
+@pytest.mark.needs("bitsandbytes>=0.45")
 def test_every_class_of_bitsandbytes_is_accepted_or_refused_by_name() -> None:
     classes = {
         name
