@@ -17,6 +17,14 @@ SAMPLERS = ("euler", "euler a", "ddim", "dpm++ 2m karras", "unipc")
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="FILE", required=True, help=f"a checkpoint, or `{MINI_NAME}`")
     parser.add_argument("--lora", metavar="FILE:WEIGHT", action="append", default=[], help="may be repeated")
+    parser.add_argument(
+        "--embedding",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="a word of prompts, named as the file is; may be repeated",
+    )
     parser.add_argument("--prompt", metavar="TEXT", action="append", required=True, help="may be repeated")
     parser.add_argument("--negative", metavar="TEXT", default="")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True)
@@ -54,6 +62,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     job = DrawJob(
         base=MINI_CHECKPOINT if args.base == MINI_NAME else Path(args.base),
         loras=tuple(LoraUse(*parse_lora(text)) for text in args.lora),
+        embeddings=tuple(args.embedding),
         prompts=tuple(args.prompt) * args.count,
         negative=args.negative,
         vae=args.vae,

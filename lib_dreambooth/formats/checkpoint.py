@@ -147,6 +147,13 @@ def require_part(kind: FileKind, part: str, path: Path) -> None:
     found = kind.parts.get(part)
     if found is not None and found.is_whole:
         return
+    if not kind.parts:
+        raise FileError(
+            f"is {kind.title()}, and {PART_TITLES[part]} of a model is needed here.",
+            where=str(path),
+            todo=_offer(kind, part),
+            code="wrong-kind",
+        )
     state = "is missing" if found is None else f"is damaged: {found.damage()}"
     raise FileError(
         f"{PART_TITLES[part]} {state}.", where=str(path), todo=_offer(kind, part), code="missing-part"

@@ -22,6 +22,7 @@ from lib_dreambooth.sampling.generator import Generator, Request
 from lib_dreambooth.sampling.infotext import infotext, save_picture
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
+from lib_dreambooth.sampling.words import read_all, words_from
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -33,6 +34,7 @@ class DrawJob:
     base: Path
     prompts: tuple[str, ...]
     loras: tuple[LoraUse, ...] = ()
+    embeddings: tuple[Path, ...] = ()  # words by the names of their files
     negative: str = ""
     vae: Path | None = None
     sampler: str = "euler a"
@@ -55,6 +57,7 @@ def draw_to_folder(job: DrawJob, folder: Path) -> Iterator[Path]:
     settings_of(job, job.size_wh or (512, 512)).check()
     for use in job.loras:
         read_adapter(use.path)
+    read_all(job.embeddings)
     if job.vae is not None:
         require_part(identify(job.vae), VAE, job.vae)
     with folder_made(folder):
@@ -68,7 +71,8 @@ def drawn(job: DrawJob, folder: Path, device: torch.device) -> Iterator[Path]:
     model = read_model(job.base, device=device, dtype=dtype, vae_path=job.vae)
     settings = settings_of(job, job.size_wh or default_size(model))
     requests = [Request(prompt, job.negative, job.seed + number) for number, prompt in enumerate(job.prompts)]
-    pictures = Generator(model).draw(requests, settings, loras=job.loras)
+    words = words_from(job.embeddings, model)
+    pictures = Generator(model, words).draw(requests, settings, loras=job.loras)
     for request, picture in zip(requests, pictures, strict=True):
         seed = request.seed or 0
         text = infotext(

@@ -89,6 +89,9 @@ COMMANDS: dict[str, Callable[[str, str, str], list[str]]] = {
     "sample, a LoRA": lambda file, good, out: [
         "sample", "--base", good, "--lora", f"{file}:0.5", "--prompt", "a", "--out", out,
     ],
+    "sample, an embedding": lambda file, good, out: [
+        "sample", "--base", good, "--embedding", file, "--prompt", "a", "--out", out,
+    ],
     "sample, a VAE": lambda file, good, out: [
         "sample", "--base", good, "--vae", file, "--prompt", "a", "--out", out,
     ],
@@ -170,6 +173,8 @@ def test_each_bad_file_in_each_command(shelf: Path, tmp_path: Path, command: str
         ("sample, a LoRA", "SDXL LoRA", "Stable Diffusion 1"),
         ("mini", "truncated", "this is not a WebUI"),
         ("inspect", "checkpoint.jpg", "has the wrong ending"),
+        ("sample, a VAE", "LoRA", "is a LoRA, and the VAE of a model is needed here"),
+        ("sample, an embedding", "LoRA", "is a LoRA, and an embedding is needed here"),
     ],
 )
 def test_what_the_sentence_says(shelf: Path, tmp_path: Path, command: str, name: str, said: str) -> None:
