@@ -149,3 +149,13 @@ def test_odd_names_are_read(tmp_path: Path) -> None:
         "é.png",
     ]
     assert len(found(list_folder(touch(tmp_path, *names)))) == len(names)
+
+
+def test_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b.HEIC", "c.psd", "notes.md", "c.txt", "movie.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    listing = list_folder(tmp_path)
+    assert [file.name for file in listing.subsets[0].pictures] == ["a.png"]
+    (finding,) = listing.findings
+    assert finding.code == "picture-kind-unread" and "heic, mp4, psd" in finding.what
+    assert [Path(path).name for path in finding.paths] == ["b.HEIC", "c.psd", "movie.mp4"]

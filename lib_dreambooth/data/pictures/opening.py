@@ -177,7 +177,10 @@ def what_it_is_not(picture_format: str | None) -> str:
 
 def unreadable(path: Path | str, reason: str) -> FileError:
     """The sentence for a picture that cannot be used."""
-    kinds = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
+    readable = {extension[1:] for extension in EXTENSIONS} - (
+        {"avif"} if factory_of("AVIF") is None else set()
+    )
+    kinds = ", ".join(sorted(readable))
     return FileError(
         f"{reason}.",
         where=str(path),

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,14 @@ NUMBER_ALONE = re.compile(r"(\d+)()")
 MOST_REPEATS = 10_000
 # Folders that systems and editors leave behind.
 NEVER_READ = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information"})
+# Pictures and films of kinds that are not read; their owner may believe that they are trained on.
+UNREAD = frozenset(
+    {
+        *(".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".xcf", ".kra", ".clip", ".svg", ".tga", ".exr"),
+        *(".hdr", ".dds", ".ico", ".ppm", ".pcx", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf"),
+        *(".rw2", ".mp4", ".mov", ".mkv", ".webm", ".avi"),
+    }
+)
 MASK_ENDINGS = ("-mask", "-masklabel", "_mask")
 
 
@@ -117,6 +125,9 @@ def _walk(
     masks = {name: file for name, file in images.items() if is_mask_of(stem_and_ending(name)[0], images)}
     pictures = [file for name, file in images.items() if name not in masks]
     others = [file for file in files if file.name not in images]
+    unread = [file for file in others if stem_and_ending(file.name)[1].lower() in UNREAD]
+    if unread:
+        listing.findings.append(kind_unread(unread))
     listing.subsets.append(Subset(str(folder), *carried, pictures, masks, state_of(others)))
     if mode == "ignore" or (mode == "repeats" and not is_top):
         return
@@ -228,6 +239,20 @@ def unreadable_folder(folder: Path, error: OSError) -> Finding:
         f"The folder cannot be read ({error.strerror or type(error).__name__}).",
         "Its pictures are not trained on.",
         "Give yourself the right to read it, or move it away.",
+    )
+
+
+def kind_unread(files: Sequence[FoundFile]) -> Finding:
+    """Pictures of a folder whose kind is not read."""
+    kinds = sorted({stem_and_ending(file.name)[1].lower().lstrip(".") for file in files})
+    count = f"{len(files)} files are" if len(files) > 1 else "1 file is"
+    return Finding(
+        "picture-kind-unread",
+        "warning",
+        tuple(file.path for file in files),
+        f"{count} of a kind that is not read: {', '.join(kinds)}.",
+        "They are not trained on." if len(files) > 1 else "It is not trained on.",
+        "Save them as PNG, JPEG or WebP beside the others, or take them out of the folder.",
     )
 
 
