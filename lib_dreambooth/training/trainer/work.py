@@ -96,6 +96,8 @@ class Work:
                     if self._stops_now:
                         return
                     self._take(step)
+            # What was asked for during the epoch's last step still ends it here.
+            self.control.look()
             if self.control.stop is not None:
                 return
 
@@ -229,6 +231,8 @@ class Work:
 
         Raises what could not be written, after all else is done.
         """
+        # Asked for during the last step.
+        self.control.look()
         run, stop = self.ready.run, self.control.stop
         if stop is StopWithoutSaving:
             return DISCARDED

@@ -1,0 +1,139 @@
+"""A run that is stopped and gone on with ends in the very bytes of one that never was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lib_dreambooth.runs.commands import StopAfterStep
+from lib_dreambooth.runs.events import CANCELLED, DONE, Sampled, Saved, Validated
+from tests.training.made_runs import (
+    BUSY,
+    LORA,
+    NUM_STEPS,
+    WHOLE,
+    MadeRun,
+    assert_same,
+    at_step,
+    joined,
+    tensors_of,
+)
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+# Class pictures, two micro-batches to a step, and 4 steps to an epoch.
+CLASSES: dict[str, Any] = {
+    "class_pictures": {"draw": True, "total": 4, "per_picture": 1, "steps": 2, "relation": "mixed"},
+    "length": {"accumulation": 2},
+}
+FROZEN_TEXT: dict[str, Any] = {"parts": {"text_encoder_1": {"train": False}}}
+# A quarter of the UNet and no encoder, so that states are small.
+SOME_WEIGHTS: dict[str, Any] = joined(FROZEN_TEXT, {"parts": {"unet": {"blocks": ["mid"]}}})
+
+
+def straight(root: Path, values: dict[str, Any]) -> MadeRun:
+    run = MadeRun(root / "straight", values)
+    assert run.run().outcome == DONE
+    return run
+
+
+def stopped(root: Path, values: dict[str, Any], *steps: int) -> MadeRun:
+    """Cancelled after each of the steps and gone on with."""
+    run = MadeRun(root / "stopped", values)
+    begin = run.run
+    for step in steps:
+        ended = begin(at_step(step, StopAfterStep()))
+        assert (ended.outcome, ended.step) == (CANCELLED, step)
+        begin = run.go_on
+    assert begin().step == NUM_STEPS
+    return run
+
+
+def assert_same_end(one: MadeRun, other: MadeRun) -> None:
+    assert_same(one.state(), other.state())
+    assert_same(tensors_of(one.files()[-1]), tensors_of(other.files()[-1]))
+    same, numbers = one.numbers(), other.numbers()
+    assert same["step"] == numbers["step"] == NUM_STEPS
+    for key in same.keys() - {"settings"}:
+        assert same[key] == numbers[key], key
+
+
+def test_a_lora_with_everything_that_is_drawn(tmp_path: Path) -> None:
+    values = joined(LORA, CLASSES)
+    one = straight(tmp_path, values)
+    # After the first step, inside an epoch, at its end, and one before the last.
+    other = stopped(tmp_path, values, 1, 6, 8, 19)
+    assert_same_end(one, other)
+    assert one.phases()[:4] == [
+        "looking at the pictures",
+        "reading the model",
+        "drawing class pictures",
+        "encoding pictures",
+    ]
+    moved = [tensor for name, tensor in one.state().items() if name.startswith("trained/") and "up" in name]
+    assert moved and all(bool(tensor.any()) for tensor in moved)
+
+
+def test_a_lora_with_cached_captions_saved_drawn_and_measured_on_the_way(tmp_path: Path) -> None:
+    values = joined(LORA, FROZEN_TEXT, {"validation": {"share": 0.25}})
+    one = straight(tmp_path, values)
+    other = stopped(tmp_path, joined(values, BUSY, {"memory": {"workers": 0}}), 5, 13)
+    assert_same_end(one, other)
+    assert "encoding captions" in one.phases()
+    # The cancel at the fifth step came before its picture.
+    assert [event.step for event in other.told(Sampled)] == [0, 10, 15, 20]
+    assert {event.step for event in other.told(Validated)} == {6, 12, 18, 20}
+    assert not one.told(Sampled) and not one.told(Validated)
+    states = [event.step for event in other.told(Saved) if event.what == "state"]
+    # A cancel at the fifth step and the thirteenth wrote states besides the regular ones.
+    assert states == [3, 5, 6, 9, 12, 13, 15, 18, 20]
+
+
+def test_pictures_read_anew_at_every_step(tmp_path: Path) -> None:
+    values = joined(LORA, FROZEN_TEXT, {"memory": {"cache_latents": "off", "cache_text": "off"}})
+    assert_same_end(straight(tmp_path, values), stopped(tmp_path, values, 3, 10))
+
+
+def test_a_cache_on_the_disk_is_worth_one_in_memory(tmp_path: Path) -> None:
+    on_disk = joined(LORA, FROZEN_TEXT, {"memory": {"cache_latents": "disk", "cache_text": "disk"}})
+    in_memory = joined(LORA, FROZEN_TEXT, {"memory": {"cache_latents": "memory"}})
+    assert_same_end(straight(tmp_path, in_memory), stopped(tmp_path, on_disk, 7))
+
+
+def test_some_whole_weights_with_their_average(tmp_path: Path) -> None:
+    values = joined(WHOLE, SOME_WEIGHTS, {"ema": {"save": "both"}})
+    one = straight(tmp_path, values)
+    other = stopped(tmp_path, joined(values, BUSY), 1, 9, 18)
+    assert_same_end(one, other)
+    tensors = one.state()
+    averages = [name for name in tensors if name.startswith("ema/")]
+    assert averages and any(
+        not torch.equal(tensors[name], tensors[name.replace("ema/", "trained/", 1)]) for name in averages
+    )
+
+
+@pytest.mark.parametrize("name", ["AdamWScheduleFree", pytest.param("Prodigy", marks=pytest.mark.slow)])
+def test_optimizers_with_states_of_their_own(tmp_path: Path, name: str) -> None:
+    values = joined(LORA, FROZEN_TEXT, {"optimizer": {"name": name}})
+    assert_same_end(straight(tmp_path, values), stopped(tmp_path, joined(values, BUSY), 4, 11))
+
+
+@pytest.mark.needs("bitsandbytes>=0.49")
+def test_eight_bit_moments(tmp_path: Path) -> None:
+    values = joined(LORA, {"optimizer": {"name": "AdamW8bit"}, "network": {"rank": 16}})
+    assert_same_end(straight(tmp_path, values), stopped(tmp_path, values, 4, 11))
+
+
+@pytest.mark.slow
+def test_all_whole_weights_with_class_pictures(tmp_path: Path) -> None:
+    values = joined(WHOLE, CLASSES)
+    assert_same_end(straight(tmp_path, values), stopped(tmp_path, joined(values, BUSY), 3, 8, 15))
+
+
+@pytest.mark.slow
+def test_half_precision_with_rounding_by_chance(tmp_path: Path) -> None:
+    values = joined(WHOLE, SOME_WEIGHTS, {"precision": {"weights": "half", "mixed": "bf16"}})
+    assert_same_end(straight(tmp_path, values), stopped(tmp_path, values, 5, 12))
