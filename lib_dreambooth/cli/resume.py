@@ -58,18 +58,20 @@ def run(args: argparse.Namespace, out: Out) -> int:
         job = resumed(folder, results, change, args.steps or 0, told=out.note)
     with out.counting("Reading pictures") as tell:
         plan = plan_run(job.sourced, folder.name, results, folder, progress=tell)
-    if not args.over:
-        say_going_on(job, plan, standing, out)
+    known = () if args.over else say_going_on(job, plan, standing, out)
     say_arithmetic(plan, out)
-    return run_job(job, out)
+    return run_job(job, out, known, args.models)
 
 
-def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) -> None:
-    """From where to where, what is different, and what the rates do; raises UserError for what cannot be."""
+def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) -> list[str]:
+    """From where to where, what is different, and what the rates do; gives the changed settings.
+
+    Raises UserError for what cannot be.
+    """
     state, total = job.state, plan.length.total_steps
     if state is None:
         out.line(f"{visible_line(job.folder.name)}: it has no state yet and begins again.")
-        return
+        return []
     is_over = not standing.has_rest and total == standing.num_steps
     if is_over or (total is not None and state.step >= total):
         raise finished(job.folder, max(state.step, standing.ended_at))
@@ -85,6 +87,7 @@ def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) 
     before = settings_of_state(state)
     if before.length != plan.run.length or before.rates != plan.run.rates:
         out.line(rates_text(before, plan.run, plan.length, state.step))
+    return [change.field for change in changes]
 
 
 def finished(folder: ModelFolder, step: int) -> UserError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from lib_dreambooth.cli.output import Out, is_terminal
@@ -21,6 +21,8 @@ from lib_dreambooth.runs.events import (
 )
 
 TRAINING, SAVING, STATE = "training", "saving", "state"
+# The code of warnings about settings that were changed.
+CHANGED = "changed-on-resume"
 # Plain lines: a step at each tenth of the run, and at least so often.
 PLAIN_PARTS = 10
 PLAIN_EVERY_S = 60.0
@@ -29,18 +31,23 @@ ENDLESS = "{desc} {n_fmt}{postfix}"
 MINUTE_S, HOUR_S = 60, 3600
 
 
-def listener_for(out: Out) -> RunLines:
-    """The listener that suits an output; close it when the run is over."""
-    if out.as_json:
-        return JsonLines(out)
-    return BarLines(out) if is_terminal(out.stderr) else RunLines(out)
+def listener_for(out: Out, known: Collection[str] = ()) -> RunLines:
+    """The listener that suits an output; close it when the run is over.
+
+    Changed settings in `known` were said already.
+    """
+    kind = JsonLines if out.as_json else BarLines if is_terminal(out.stderr) else RunLines
+    return kind(out, known)
 
 
 class RunLines:
     """Plain lines, for logs and pipes."""
 
-    def __init__(self, out: Out, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, out: Out, known: Collection[str] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.out = out
+        self.known = frozenset(known)
         self._clock = clock
         self._phase = ""
         self._total: int | None = None
@@ -52,6 +59,8 @@ class RunLines:
             self.phase(event)
         elif isinstance(event, Step):
             self.step(event)
+        elif isinstance(event, Warned) and event.code == CHANGED and event.where in self.known:
+            return
         elif text := sentence(event):
             self.say(text, "yellow" if isinstance(event, Warned) else "")
 
@@ -92,8 +101,8 @@ class JsonLines(RunLines):
 class BarLines(RunLines):
     """A bar that stays in its place; everything else scrolls above it."""
 
-    def __init__(self, out: Out) -> None:
-        super().__init__(out)
+    def __init__(self, out: Out, known: Collection[str] = ()) -> None:
+        super().__init__(out, known)
         self._bar: Any = None
 
     def say(self, text: str, colour: str = "") -> None:

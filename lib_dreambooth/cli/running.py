@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,20 +32,23 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", metavar="DIR", type=Path, help=MODELS_HELP)
 
 
-def run_job(job: TrainingJob, out: Out) -> int:
-    """Runs it, shows its progress, says what came of it; gives the exit code."""
-    listener = listener_for(out)
+def run_job(job: TrainingJob, out: Out, known: Collection[str] = (), models: Path | None = None) -> int:
+    """Runs it, shows its progress, says what came of it; gives the exit code.
+
+    Changed settings in `known` were said already; `models` is the folder that was asked for.
+    """
+    listener = listener_for(out, known)
     job.listeners = [*job.listeners, listener]
     try:
         with cancelling(job.box, out):
             ended = job.run()
     finally:
         listener.close()
-    say_end(job, ended, out)
+    say_end(job, ended, out, models)
     return EXIT_DONE if ended.outcome == DONE else EXIT_CANCELLED
 
 
-def say_end(job: TrainingJob, ended: Ended, out: Out) -> None:
+def say_end(job: TrainingJob, ended: Ended, out: Out, models: Path | None) -> None:
     """The files, how they are used, and where more is told."""
     words = {DONE: "Done", CANCELLED: "Cancelled", DISCARDED: "Cancelled without saving"}
     out.line(f"{words.get(ended.outcome, ended.outcome)} after {ended.step:,} steps.")
@@ -56,8 +60,14 @@ def say_end(job: TrainingJob, ended: Ended, out: Out) -> None:
     if job.report is not None:
         out.line(f"Report: {job.report}")
     if ended.outcome != DONE:
-        out.line(f'Go on with it: resume "{visible_line(job.folder.name)}"')
+        out.line(f"Go on with it: resume {as_typed(job.folder.name, models)}")
     out.result(as_json(job, ended))
+
+
+def as_typed(name: str, models: Path | None) -> str:
+    """A model as it is named to a command, with the folder of models where one was given."""
+    flag = f' --models "{visible_line(str(models))}"' if models is not None else ""
+    return f'"{visible_line(name)}"{flag}'
 
 
 def as_json(job: TrainingJob, ended: Ended) -> dict[str, Any]:

@@ -91,6 +91,6 @@ def nothing_runs(folder: ModelFolder) -> UserError:
     return UserError(
         "nothing is running for this model.",
         where=folder.name,
-        todo=f'Start it first: resume "{folder.name}".',
+        todo="Start it first, with train or resume.",
         code="not-running",
     )

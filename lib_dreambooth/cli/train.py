@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.base.showing import visible_line
 from lib_dreambooth.cli import dry_run, run_settings
 from lib_dreambooth.cli.output import Out
-from lib_dreambooth.cli.running import add_models, run_job, say_arithmetic, say_findings
+from lib_dreambooth.cli.running import add_models, as_typed, run_job, say_arithmetic, say_findings
 
 if TYPE_CHECKING:
     from lib_dreambooth.jobs.places import Library
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
         return 0
     say_arithmetic(plan, out)
     folder = folder or made(place, name, plan)
-    return run_job(started_over(folder, plan.sourced, place.results()), out)
+    return run_job(started_over(folder, plan.sourced, place.results()), out, models=args.models)
 
 
 def count_pictures(args: argparse.Namespace) -> None:
@@ -120,12 +119,12 @@ def made(place: Library, name: str, plan: RunPlan) -> ModelFolder:
 
 def refuse_unfinished(folder: ModelFolder, standing: Standing, args: argparse.Namespace, out: Out) -> None:
     """Says the three ways on and leaves the choice to the user."""
-    name = visible_line(folder.name)
+    model = as_typed(folder.name, args.models)
     of_all = f" of {standing.num_steps:,}" if standing.num_steps else ""
     out.note("There are three ways on:", "")
-    out.note(f'  the rest of it:    resume "{name}"', "")
-    out.note(f'  N more steps:      resume "{name}" --steps N', "")
-    out.note(f'  from the base:     train "{args.file}" --over    (files for use stay, the state goes)', "")
+    out.note(f"  the rest of it:    resume {model}", "")
+    out.note(f"  N more steps:      resume {model} --steps N", "")
+    out.note("  from the base:     the same train with --over (files for use stay, its state goes)", "")
     raise UserError(
         f"this model has an unfinished run, which is at step {standing.step:,}{of_all}.",
         where=folder.name,

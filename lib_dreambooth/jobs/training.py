@@ -13,6 +13,7 @@ from pathlib import Path
 from lib_dreambooth.base.awake import awake
 from lib_dreambooth.jobs.completing import complete, on_base
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
+from lib_dreambooth.jobs.report.told import told_facts
 from lib_dreambooth.jobs.report.writing import write_report
 from lib_dreambooth.runs.commands import CommandBox
 from lib_dreambooth.runs.events import Event, Started, Warned
@@ -22,7 +23,7 @@ from lib_dreambooth.runs.log import EventLog
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.settings.writing import text_of
-from lib_dreambooth.training.export.facts import Session, base_facts, data_facts
+from lib_dreambooth.training.export.facts import BaseFacts, DataFacts, Session, base_facts, data_facts
 from lib_dreambooth.training.export.files import Exporter
 from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.export.result import Result
@@ -89,14 +90,21 @@ class TrainingJob:
 
     def _report(self) -> None:
         try:
-            _, self.report = write_report(self.folder, self.run_id)
+            _, self.report = write_report(self.folder)
         except Exception:  # the run has ended, and its result stands whatever becomes of the report
             log.exception("the report of %s could not be written", self.folder.name)
 
     def _desk(self, copy: Path) -> Desk:
         folder = self.folder
+        told: list[tuple[BaseFacts, DataFacts]] = []
+
+        def facts(ready: Ready) -> tuple[BaseFacts, DataFacts]:
+            if not told:
+                told.append((base_facts(ready.model, ready.objective.prediction), data_facts(ready.dataset)))
+            return told[0]
 
         def export(ready: Ready) -> Exporter:
+            base, data = facts(ready)
             session = Session(
                 id=random.SystemRandom().getrandbits(32),
                 started_at=time.time(),
@@ -107,11 +115,11 @@ class TrainingJob:
             )
             return Exporter(
                 ready.run,
-                base_facts(ready.model, ready.objective.prediction),
+                base,
                 self.results,
                 session,
                 name=folder.name,
-                data=data_facts(ready.dataset),
+                data=data,
                 earlier=self.earlier,
             )
 
@@ -123,7 +131,7 @@ class TrainingJob:
                 first_step=first,
                 steps_per_epoch=ready.length.epoch.steps,
                 device=str(ready.device),
-                facts={"base": ready.model.source.name, "family": ready.model.family.name},
+                facts=told_facts(*facts(ready)),
             )
 
         return Desk(
