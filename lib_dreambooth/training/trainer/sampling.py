@@ -59,6 +59,7 @@ class Previewer:
         ready, total = self.ready, len(self.artist.previews)
         name = f"step-{step:08d}" + (f"-{label}" if label and ready.run.ema.preview == "both" else "")
         drawn = []
+        self.emit(Phase(name=DRAWING, total=total))
         with (
             on_card(ready, ready.idle_parts()),
             in_use(ready, is_average=label == EMA_LABEL),
