@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from lib_dreambooth.models.read import read_model
 from lib_dreambooth.sampling.conditions import plan_of
 from lib_dreambooth.sampling.generator import Generator, Request
 from lib_dreambooth.sampling.picture_settings import PictureSettings
+from lib_dreambooth.settings import replace
 from lib_dreambooth.settings.schema import (
     Captions,
     ClassPictures,
@@ -114,6 +116,38 @@ def test_a_picture_is_what_its_request_and_the_settings_say(tmp_path: Path, mini
     with Image.open(picture_path(one, folder)) as picture:
         # Drawn in batches: a batch may change the last bit.
         assert np.abs(np.asarray(picture).astype(int) - np.asarray(alone)).max() <= 2
+
+
+SEEN = [
+    ({"steps": 7}, "steps", 7),
+    ({"guidance": 1.5}, "guidance", 1.5),
+    ({"sampler": "ddim"}, "sampler", "ddim"),
+    ({"batch_size": 3}, "batch_size", 3),
+]
+
+
+@pytest.mark.parametrize(("change", "name", "value"), SEEN)
+def test_the_generator_is_asked_as_the_settings_say(
+    change: dict[str, Any],
+    name: str,
+    value: object,
+    tmp_path: Path,
+    miniature: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[PictureSettings] = []
+
+    def draw(
+        self: Generator, some: Sequence[Request], settings: PictureSettings, **_: object
+    ) -> Iterator[Image.Image]:
+        asked.append(settings)
+        return (Image.new("RGB", (settings.width, settings.height)) for _ in some)
+
+    monkeypatch.setattr(Generator, "draw", draw)
+    run = replace(made_run(tmp_path), {f"class_pictures.{key}": part for key, part in change.items()})
+    run = replace(run, {"model.clip_skip": 2})
+    draw_class_pictures(miniature, run, wanted_of(run), tmp_path / "c")
+    assert {getattr(one, name) for one in asked} == {value} and {one.clip_skip for one in asked} == {2}
 
 
 @pytest.mark.parametrize(
