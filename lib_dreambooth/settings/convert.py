@@ -351,7 +351,7 @@ def read_override(raw: Any, option: Option) -> dict[str, Any]:
 
 def flattened(table: Mapping[str, Any]) -> dict[str, Any]:
     """Sections inside a table as dotted names; TOML makes them of `pictures.alpha = "drop"` unquoted."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping):
             found |= {f"{name}.{key}": part for key, part in names_of(value).items()}

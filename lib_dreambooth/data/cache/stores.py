@@ -217,8 +217,10 @@ class DiskStore:
                 self._open[place.path] = place.path.open("rb", buffering=0)  # type: ignore[assignment]
             file = self._open[place.path]
             if place.span is None:
-                entries = [(name, Entry(place.path, *rest)) for name, *rest in place.parts]
-                return {name: read_entry(file, entry) for name, entry in entries}, None
+                return {
+                    name: read_entry(file, Entry(place.path, offset, dtype, shape))
+                    for name, offset, dtype, shape in place.parts
+                }, None
             data = read_entry(file, place.span)
         return split(data, place.parts), data
 
