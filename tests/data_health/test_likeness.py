@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from lib_dreambooth.data.health.likeness import Likeness, groups, likeness_of, similar_pairs
+from lib_dreambooth.data.health.measures import measure
 from tests.data_health.drawn import person, pixels, texture
 
 
@@ -123,3 +124,11 @@ def test_thousands_of_pictures_are_not_compared_each_with_each() -> None:
     assert [(a, b) for a, b, _ in pairs] == [(i, i + 1) for i in range(0, 2000, 100)]
     # 2 million comparisons would take many times as long.
     assert time.process_time() - start < 3
+
+
+def test_a_fine_pattern_is_not_one_flat_colour() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (640, 512, 3), dtype=np.uint8)
+    checks = np.indices((512, 512)).sum(0) // 2 % 2 * 255
+    pattern = np.repeat(checks[:, :, None], 3, axis=2).astype(np.uint8)
+    assert not measure(Image.fromarray(noise)).is_flat and not measure(Image.fromarray(pattern)).is_flat
+    assert measure(Image.new("RGB", (512, 512), (9, 99, 200))).is_flat

@@ -29,7 +29,7 @@ LEAST_CONTRAST = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What two pictures are compared by; `mirrored` is the hash of the mirror image. None: a flat picture."""
+    """What two pictures are compared by; `mirrored` is the hash of the mirror image. None: no motif."""
 
     hash: int
     mirrored: int
@@ -37,7 +37,7 @@ class Likeness:
 
 
 def likeness_of(image: Image.Image) -> Likeness | None:
-    """The likeness of an RGB picture, None where it is one flat colour."""
+    """The likeness of an RGB picture, None where it is one flat colour or a fine pattern."""
     grey = np.asarray(_shrunk(image, DCT_SIDE).convert("L"), dtype=np.float64)
     if grey.std() < LEAST_CONTRAST:
         return None

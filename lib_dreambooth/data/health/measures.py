@@ -19,13 +19,20 @@ SMALL_SIDE = 256
 THUMBNAIL_SIDE = 144
 # So much of a side may be bar before it counts.
 LEAST_BAR = 0.015
+# Below this, on a scale of 255, there is nothing to see; JPEG makes 1 or 2 of one colour.
+FLAT_CONTRAST = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What was seen in a picture. `bars` are shares of width and height: left, top, right, bottom."""
+    """What was seen in a picture. `bars` are shares of width and height: left, top, right, bottom.
+
+    `contrast` is the standard deviation of the liveliest channel; `likeness` is None where nothing can be
+    compared, be it one colour or a fine pattern all over.
+    """
 
     likeness: Likeness | None
+    contrast: float
     sharpness: float | None
     bars: tuple[float, float, float, float]
     figure: Figure | None
@@ -34,7 +41,7 @@ class Measures:
     @property
     def is_flat(self) -> bool:
         """Whether the picture is one flat colour."""
-        return self.likeness is None
+        return self.likeness is None and self.contrast < FLAT_CONTRAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ def measure(image: Image.Image, with_thumbnail: bool = False) -> Measures:
     borders = flat_borders(small)
     return Measures(
         likeness_of(image),
+        float(small.std(axis=(0, 1)).max()),
         sharpness(np.asarray(image.convert("L"))),
         _shares(borders, small.shape[1], small.shape[0]),
         None if borders else figure_of(small),
