@@ -5,8 +5,8 @@
 Trains the bundled miniature for 20 steps, a LoRA and whole weights with their average by turns, each in a
 process of its own that is killed (as `kill -9`) at a random moment of a random place: while reading, drawing
 class pictures, encoding, in a step, saving a file, writing a state, drawing samples. After each kill the run
-goes on by itself, until it is done. Every state that was told of must be there and whole after every kill, and
-the last state and file must have the bytes of a run that nobody disturbed. Writes
+goes on by itself, until it is done. Every state that was told of must be there and whole after every kill,
+and the last state and file must have the bytes of a run that nobody disturbed. Writes
 benchmarks/results/kills.json.
 """
 

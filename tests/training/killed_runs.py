@@ -48,7 +48,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     ),
 }
 LONGEST_S = 300.0
-HEAVY = ("diffusers", "transformers", "tests.training.killed_runs")
+HEAVY = ("bitsandbytes", "diffusers", "transformers", "tests.training.killed_runs")
 
 
 @dataclass(frozen=True)

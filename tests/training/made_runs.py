@@ -75,6 +75,7 @@ class MadeRun:
     events: list[Event] = field(default_factory=list)
     box: CommandBox | None = None
     num_pictures: int = 8
+    base: Path = MINI_CHECKPOINT
 
     def __post_init__(self) -> None:
         self.library = Library(self.root / "models")
@@ -86,7 +87,7 @@ class MadeRun:
         if path.is_dir():
             self.folder = ModelFolder.open(path)
         else:
-            self.folder = ModelFolder.create(self.library.dreambooth, "zwx", MINI_CHECKPOINT, "sd1")
+            self.folder = ModelFolder.create(self.library.dreambooth, "zwx", self.base, "sd1")
 
     @property
     def pictures(self) -> Path:

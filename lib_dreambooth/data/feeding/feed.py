@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 from lib_dreambooth.data.ahead import ahead
@@ -22,7 +22,7 @@ def feed(
     workers: int = 1,
     depth: int = 0,
     class_weight: Callable[[int], float] = lambda step: 1.0,
-) -> Iterator[list[Made]]:
+) -> Generator[list[Made], None, None]:
     """Steps from `start` up to, not with, `stop`, each a list of what `make` gives for its micro-batches.
 
     `workers` threads make up to `depth` micro-batches ahead; how many changes nothing about what comes out.

@@ -12,10 +12,11 @@ from lib_dreambooth.runs.events import Event, Warned
 
 
 class Forgiving:
-    """Makes batches; a visit whose picture cannot be had counts nothing, and each such picture is told once.
+    """Makes batches. What is gone from the cache is made from its picture again, for the same numbers.
 
-    Another visit of the epoch stands in for its tensors without a share in the loss, so that the order of all
-    others stays as it is.
+    A visit whose picture cannot be had either counts nothing, and each such picture is told once: another
+    visit of the epoch stands in for its tensors without a share in the loss, so that the order of all others
+    stays as it is.
     """
 
     def __init__(self, assembler: Assembler, emit: Callable[[Event], object]) -> None:
@@ -26,9 +27,16 @@ class Forgiving:
     def make(self, plan: MicroBatch) -> Batch:
         """The tensors of one micro-batch; raises UserError where no picture of the epoch can be had."""
         try:
-            return self.assembler.make(plan)
+            return self.whole(plan)
         except UserError as error:
-            return self.assembler.make(self._without_broken(plan, error))
+            return self.whole(self._without_broken(plan, error))
+
+    def whole(self, plan: MicroBatch) -> Batch:
+        """The same with every picture; raises UserError where one cannot be had."""
+        try:
+            return self.assembler.make(plan)
+        except UserError:
+            return replace(self.assembler, latents=None).make(plan)
 
     def _without_broken(self, plan: MicroBatch, error: UserError) -> MicroBatch:
         is_whole = [self._can_make(replace(plan, visits=(visit,))) for visit in plan.visits]
@@ -45,7 +53,7 @@ class Forgiving:
 
     def _can_make(self, plan: MicroBatch) -> bool:
         try:
-            self.assembler.make(plan)
+            self.whole(plan)
         except UserError:
             return False
         return True

@@ -10,7 +10,9 @@ import torch
 from lib_dreambooth.adapters.parts import previewing
 from lib_dreambooth.data.dataset import validation_seed
 from lib_dreambooth.data.order.batches import MicroBatch, fixed_batches
+from lib_dreambooth.runs.events import Event
 from lib_dreambooth.training.micro_step import micro_step
+from lib_dreambooth.training.trainer.assembling import Forgiving
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.stepping import encoded
 
@@ -33,16 +35,16 @@ def measured_batches(ready: Ready) -> dict[str, list[MicroBatch]]:
 
 
 @torch.no_grad()
-def measure(ready: Ready, check: Callable[[], None]) -> dict[str, float]:
+def measure(ready: Ready, check: Callable[[], None], emit: Callable[[Event], object]) -> dict[str, float]:
     """Each curve's loss, the mean over its pictures and noise levels; nothing that is trained changes."""
-    assembler = replace(ready.assembler, fresh=False)
+    batches_of = Forgiving(replace(ready.assembler, fresh=False), emit)
     seed = validation_seed(ready.run)
     curves = {}
     with previewing(ready.trained), ready.optimizer.evaluating():
         for name, batches in measured_batches(ready).items():
             total, weight = 0.0, 0.0
             for plan in batches:
-                batch = assembler.make(plan)
+                batch = batches_of.whole(plan)
                 batch = encoded(ready, batch) if batch.latents is None else batch
                 for timestep in ready.run.validation.timesteps:
                     check()

@@ -17,6 +17,7 @@ from lib_dreambooth.training.micro_step import micro_step
 from lib_dreambooth.training.trainer.ready import Ready
 
 SEED_BITS = 62
+NOT_FINITE = "not-finite"
 
 
 @dataclass(frozen=True)
@@ -134,5 +135,5 @@ def not_finite(step: int, what: str) -> UserError:
         f"the {what} is no number any more at step {step + 1}; nothing was changed by this step.",
         where="rates.learning_rate",
         todo="Lower the learning rate, choose bf16 in place of fp16, and look for damaged pictures.",
-        code="not-finite",
+        code=NOT_FINITE,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
@@ -27,7 +27,7 @@ from lib_dreambooth.training.trainer.mishaps import give_memory_back, sentence_f
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.sampling import Previewer
 from lib_dreambooth.training.trainer.saving import STATE, Saver
-from lib_dreambooth.training.trainer.stepping import Stepped, Stepper
+from lib_dreambooth.training.trainer.stepping import NOT_FINITE, Stepped, Stepper
 from lib_dreambooth.training.trainer.timing import Regular, state_interval
 
 log = logging.getLogger(__name__)
@@ -89,19 +89,29 @@ class Work:
                 batches = self._epoch()
             except Cancelled:
                 return
-            with closing(batches):
-                for step in batches:
-                    self.control.step = self.step
-                    self.control.look()
-                    if self._stops_now:
-                        return
-                    self._take(step)
+            try:
+                self._take_all(batches)
+            except Exception as error:
+                if getattr(error, "code", "") != NOT_FINITE:
+                    self._rescue()
+                raise
+            if self._stops_now:
+                return
             # What was asked for during the epoch's last step still ends it here.
             self.control.look()
             if self.control.stop is not None:
                 return
 
-    def _epoch(self) -> Iterator[list[Batch]]:
+    def _take_all(self, batches: Generator[list[Batch], None, None]) -> None:
+        with closing(batches):
+            for step in batches:
+                self.control.step = self.step
+                self.control.look()
+                if self._stops_now:
+                    return
+                self._take(step)
+
+    def _epoch(self) -> Generator[list[Batch], None, None]:
         """The batches of the steps that are left of an epoch."""
         ready, spe = self.ready, self.ready.dataset.plan.steps_per_epoch
         epoch = self.step // spe
@@ -127,20 +137,14 @@ class Work:
             self.emit(Phase(name=name, done=done, total=total))
 
     def _take(self, batches: list[Batch]) -> None:
-        try:
-            stepped = self.stepper.take(self.step, batches)
-        except UserError:
-            raise
-        except Exception:
-            self._rescue()
-            raise
+        stepped = self.stepper.take(self.step, batches)
         self.step += 1
         self.control.step = self.step
         self.curves.add(stepped)
         self._after(stepped)
 
     def _rescue(self) -> None:
-        """A step that failed before it moved anything leaves whole weights: they are kept if they can be."""
+        """What fails while nothing moves leaves whole weights: they are kept if they can be."""
         self.ready.optimizer.zero_grad()
         if self.stepper.is_moving or self.step == self._last_state:
             return
@@ -207,7 +211,7 @@ class Work:
         self.curves.rest()
         self.emit(Phase(name=VALIDATING, done=self.step, total=self.ready.length.total_steps))
         try:
-            self.emit(Validated(step=self.step, curves=measure(self.ready, self.control.check)))
+            self.emit(Validated(step=self.step, curves=measure(self.ready, self.control.check, self.emit)))
         except Cancelled:
             # The loop sees the stop; half a measurement is none.
             pass
