@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -176,9 +176,23 @@ def read_part(
     is_ema: bool = False,
 ) -> StateDict:
     """One whole part of an opened file under our names; `file_shapes` takes the shapes that this changed."""
-    by_key = {link.key: link for link in part_links(file, kind, part, is_ema=is_ema)}
+    links = part_links(file, kind, part, is_ema=is_ema)
+    return taken(file, kind, part, links, file.read, file_shapes)
+
+
+def taken(
+    file: TensorFile,
+    kind: FileKind,
+    part: str,
+    links: Sequence[Link],
+    read: Callable[[str], Tensor],
+    file_shapes: dict[str, Shape] | None = None,
+) -> StateDict:
+    """A part's tensors, as `read` gives them, under our names and seen to be numbers."""
+    by_key = {link.key: link for link in links}
     state: StateDict = {}
-    for key, tensor in file.items(by_key):
+    for key in file.in_order(by_key):
+        tensor = read(key)
         if not is_finite(tensor):
             raise _not_numbers(kind, part, key, file.path)
         link = by_key[key]

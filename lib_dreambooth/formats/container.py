@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -93,9 +95,25 @@ class TensorFile:
 
     def items(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Tensor]]:
         """Tensors one after the other, in the order in which they lie on the disk."""
-        chosen = list(self.entries if keys is None else keys)
-        for key in sorted(chosen, key=lambda key: (str(self.entries[key].path), self.entries[key].offset)):
+        for key in self.in_order(self.entries if keys is None else keys):
             yield key, self.read(key)
+
+    def in_order(self, keys: Iterable[str]) -> list[str]:
+        """Keys in the order in which their tensors lie on the disk."""
+        return sorted(keys, key=lambda key: (str(self.entries[key].path), self.entries[key].offset))
+
+    @contextlib.contextmanager
+    def ahead(self, keys: Iterable[str]) -> Iterator[Callable[[str], Tensor]]:
+        """Reads tensors in a thread, in the order given, while the block does other things.
+
+        Yields a function that hands each of them out once. Nothing else may read the file meanwhile.
+        """
+        with ThreadPoolExecutor(1, "reading") as pool:
+            waiting = {key: pool.submit(self.read, key) for key in keys}
+            try:
+                yield lambda key: waiting.pop(key).result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
 
     def read_all(self, keys: Iterable[str] | None = None) -> dict[str, Tensor]:
         """All tensors (or those named) in one pass over the disk; the peak is one copy of them."""

@@ -14,14 +14,16 @@ from lib_dreambooth.diffusion.schedule import stable_diffusion_schedule
 from lib_dreambooth.formats.checkpoint import (
     StateDict,
     kind_of,
-    read_part,
+    part_links,
     require_checkpoint,
     require_part,
+    taken,
 )
 from lib_dreambooth.formats.container import TensorFile, open_tensors
 from lib_dreambooth.formats.keymap import OWN, TEXT, TEXT_2, UNET, VAE
 from lib_dreambooth.formats.kinds import FAMILIES as FAMILY_TITLES
 from lib_dreambooth.formats.kinds import PART_TITLES, FileKind
+from lib_dreambooth.formats.links import Link
 from lib_dreambooth.models.build import build_text_encoder, build_unet, build_vae, fill
 from lib_dreambooth.models.families import FAMILIES, Family, TextRule
 from lib_dreambooth.models.loaded import LoadedModel, Source, safe_vae_dtype
@@ -97,7 +99,7 @@ def require_usable(kind: FileKind, path: Path, expect_family: str | None = None)
 
 @dataclass
 class _Reader:
-    """Builds each part as soon as its tensors are read, so that at most one part is held twice."""
+    """Builds each part and fills it with its tensors as they come, so that one copy of them is alive."""
 
     family: Family
     device: torch.device
@@ -106,12 +108,19 @@ class _Reader:
     rules: dict[str, TextRule] = field(default_factory=dict)
 
     def take(self, file: TensorFile, kind: FileKind, parts: list[str], *, prefer_ema: bool = False) -> None:
-        for part in parts:
-            state = read_part(file, kind, part, is_ema=prefer_ema and kind.has_ema)
-            self.modules[part] = self._filled(part, state, kind)
-            if part in self.family.text:
-                require_vocabulary(kind, part, file.path)
-                self.rules[part] = text_rule(self.family, part, kind)
+        is_ema = prefer_ema and kind.has_ema
+        links = {part: part_links(file, kind, part, is_ema=is_ema) for part in parts}
+        keys = [key for part in parts for key in file.in_order(link.key for link in links[part])]
+        # The disk is read while modules are made.
+        with file.ahead(keys) as read:
+            for part in parts:
+                module = self._built(part, links[part], kind)
+                state = taken(file, kind, part, links[part], read)
+                fill(module, state, self.device, self._dtype_of(part, state))
+                self.modules[part] = module
+                if part in self.family.text:
+                    require_vocabulary(kind, part, file.path)
+                    self.rules[part] = text_rule(self.family, part, kind)
 
     def take_from(self, path: Path, parts: list[str]) -> None:
         """Parts out of another file; it may be of any kind that has them."""
@@ -121,18 +130,22 @@ class _Reader:
                 require_part(kind, part, path)
             self.take(file, kind, parts)
 
-    def _filled(self, part: str, state: StateDict, kind: FileKind) -> nn.Module:
-        dtype = self.dtype
+    def _built(self, part: str, links: list[Link], kind: FileKind) -> nn.Module:
+        """The part's module, still without memory."""
+        shaped = {name: torch.empty(link.shape, device="meta") for link in links for name in link.names}
         if part == UNET:
             second = kind.text_encoder(TEXT_2)
-            module = build_unet(state, self.family, second.projection_width if second else None)
+            module: nn.Module = build_unet(shaped, self.family, second.projection_width if second else None)
         elif part == VAE:
-            module = build_vae(state, self.family)
-            dtype = safe_vae_dtype(self.family, dtype or next(iter(state.values())).dtype)
+            module = build_vae(shaped, self.family)
         else:
-            module = build_text_encoder(state, self.family, part)
-        fill(module, state, self.device, dtype)
+            module = build_text_encoder(shaped, self.family, part)
         return module
+
+    def _dtype_of(self, part: str, state: StateDict) -> torch.dtype | None:
+        if part != VAE:
+            return self.dtype
+        return safe_vae_dtype(self.family, self.dtype or next(iter(state.values())).dtype)
 
 
 def require_vocabulary(kind: FileKind, part: str, path: Path) -> None:

@@ -188,3 +188,26 @@ def test_nonfinite_keys_are_named(tmp_path: Path) -> None:
     write_safetensors(tmp_path / "x.safetensors", {"a": torch.ones(2), "b": bad, "c": torch.arange(3)})
     with open_tensors(tmp_path / "x.safetensors") as file:
         assert nonfinite_keys(file) == ["b"]
+
+
+def test_tensors_read_ahead_are_the_same_in_any_order_of_asking(tmp_path: Path) -> None:
+    tensors = {f"t{index}": torch.randn(index + 1, 3) for index in range(20)}
+    write_safetensors(tmp_path / "x.safetensors", tensors)
+    with open_tensors(tmp_path / "x.safetensors") as file, file.ahead(file.keys()) as read:
+        for key in reversed(tensors):
+            assert torch.equal(read(key), tensors[key])
+
+
+def test_a_file_that_ends_while_it_is_read_ahead_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_safetensors(path, {f"t{index}": torch.ones(1000) for index in range(20)})
+    with open_tensors(path) as file:
+        keys = file.keys()
+        with path.open("r+b") as shortened:
+            shortened.truncate(path.stat().st_size // 2)
+        with pytest.raises(FileError, match="ends in the middle"), file.ahead(keys) as read:
+            for key in keys:
+                read(key)
+    # Nothing holds the file any more.
+    path.unlink()
+    assert not path.exists()
