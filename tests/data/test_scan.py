@@ -173,6 +173,14 @@ def test_metadata_names_the_pictures(tmp_path: Path) -> None:
     assert codes(result) == ["pictures-not-in-metadata"]
 
 
+def test_metadata_that_names_other_pictures_is_said(tmp_path: Path) -> None:
+    save_plain(tmp_path / "p" / "a.png", (1, 0, 0))
+    meta = tmp_path / "meta.json"
+    meta.write_text(json.dumps({"z": {"caption": "another"}}), encoding="utf-8")
+    with pytest.raises(UserError, match="names no picture that lies in this folder"):
+        scan(made_run(of(tmp_path / "p", metadata_file=str(meta))))
+
+
 def test_bad_pictures_are_reported_by_file_and_left_out(tmp_path: Path) -> None:
     save_plain(tmp_path / "good.png", (1, 0, 0))
     whole = save_gradient(tmp_path / "cut.jpg", 200, 200).read_bytes()

@@ -222,6 +222,8 @@ class DiskStore:
                     for name, offset, dtype, shape in place.parts
                 }, None
             data = read_entry(file, place.span)
+        if len(place.parts) == 1:
+            return {place.parts[0][0]: data}, None
         return split(data, place.parts), data
 
     def _remove_file(self, path: Path) -> int:
@@ -256,8 +258,10 @@ def places_in(path: Path, entries: Mapping[str, Entry], sums: Mapping[str, str])
 
 
 def one_span(path: Path, parts: Sequence[Part]) -> Entry | None:
-    """All bytes of an entry, where its tensors lie one after the other in the order of their names."""
+    """One tensor as it is, or all bytes of several that lie one after the other in order of name."""
     offset = start = parts[0][1]
+    if len(parts) == 1:
+        return Entry(path, *parts[0][1:])
     for (name, begin, dtype, shape), after in zip(parts, [*parts[1:], None], strict=True):
         is_in_order = after is None or name < after[0]
         if begin != offset or not is_in_order or (begin - start) % dtype.itemsize:

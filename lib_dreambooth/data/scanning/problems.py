@@ -98,6 +98,16 @@ def no_pictures(folder: Path, mode: str) -> UserError:
     )
 
 
+def none_named(folder: Path | str, metadata_file: str) -> UserError:
+    """The refusal of a metadata file that speaks of other pictures."""
+    return UserError(
+        f"the metadata file {metadata_file} names no picture that lies in this folder.",
+        where=str(folder),
+        todo="Only pictures that it names are trained on: choose the file made for this folder, or none.",
+        code="no-pictures",
+    )
+
+
 def none_readable(folder: Path, unusable: Sequence[Finding]) -> UserError:
     """The refusal where a concept's folder has pictures and not one of them can be read."""
     first = unusable[0]

@@ -149,6 +149,8 @@ def refuse_empty(run: Run, sources: Sequence[Source], result: Scan) -> None:
             unusable = [found for found in result.findings if is_unusable(found) and found.paths[0] in own]
             if unusable:
                 raise problems.none_readable(source.folder, unusable)
+            if run.concepts[source.concept].metadata_file:
+                raise problems.none_named(source.folder, run.concepts[source.concept].metadata_file)
             raise problems.no_pictures(source.folder, run.concepts[source.concept].subfolders)
 
 
