@@ -69,12 +69,13 @@ def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) 
     Raises UserError for what cannot be.
     """
     state, total = job.state, plan.length.total_steps
+    step = state.step if state is not None else 0
+    is_over = not standing.has_rest and total == standing.num_steps
+    if is_over or (total is not None and step >= total):
+        raise finished(job.folder, max(step, standing.ended_at))
     if state is None:
         out.line(f"{visible_line(job.folder.name)}: it has no state yet and begins again.")
         return []
-    is_over = not standing.has_rest and total == standing.num_steps
-    if is_over or (total is not None and state.step >= total):
-        raise finished(job.folder, max(state.step, standing.ended_at))
     from lib_dreambooth.jobs.on_resume import changed_settings, rates_text, settings_of_state
     from lib_dreambooth.training.resuming import refuse_unsafe
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Collection
 from typing import Any
@@ -29,6 +31,7 @@ PLAIN_EVERY_S = 60.0
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 ENDLESS = "{desc} {n_fmt}{postfix}"
 MINUTE_S, HOUR_S = 60, 3600
+UNKNOWN_WIDTH = 80
 
 
 def listener_for(out: Out, known: Collection[str] = ()) -> RunLines:
@@ -113,8 +116,11 @@ class BarLines(RunLines):
             self._bar.refresh()
 
     def phase(self, event: Phase) -> None:
-        if event.name != self._phase or self._bar is None or event.total != self._total:
+        if self._bar is None or event.total != self._total:
             self._begin(event)
+        elif event.name != self._phase:
+            self._phase = event.name
+            self._bar.set_description_str(event.name, refresh=False)
         self._bar.n = event.done
         self._bar.refresh()
 
@@ -132,20 +138,27 @@ class BarLines(RunLines):
         # Only here, so that commands without progress start without it.
         from tqdm import tqdm
 
-        shown = self._bar.postfix if self._bar is not None else None
         if self._bar is not None:
             self._bar.leave = False
         self.close()
         self._phase, self._total = event.name, event.total
         self._bar = tqdm(
             total=event.total,
+            initial=event.done,
             desc=event.name,
             file=self.out.stderr,
             bar_format=BAR if event.total else ENDLESS,
-            dynamic_ncols=True,
+            **width_options(),
         )
-        if shown and event.name == TRAINING:
-            self._bar.set_postfix_str(shown, refresh=False)
+
+
+def width_options() -> dict[str, Any]:
+    """How wide a bar may be: as the terminal, which may change; 80 where it does not tell."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        columns = 0
+    return {"dynamic_ncols": True} if columns else {"ncols": UNKNOWN_WIDTH}
 
 
 def step_text(event: Step) -> str:

@@ -60,6 +60,9 @@ def resumed(
     """
     standing = standing_of(folder)
     found = state_of(folder, standing, told)
+    if found is None and more_steps and standing.ended_at:
+        # Nothing is left to add steps to.
+        raise no_state(folder)
     state = None if found is None else TrainingState.from_saved(*read_state(found))
     text = settings_text(folder, standing) or (state.settings if state else load_text(folder.settings_path))
     sourced = change(review_text(text, folder.settings_path.name).sourced)

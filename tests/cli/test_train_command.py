@@ -216,6 +216,20 @@ def test_more_steps_go_on_in_the_same_place(
     assert shelf.call("resume", NAME)[0] == 2
 
 
+def test_a_finished_run_whose_state_was_removed(
+    trained: tuple[Shelf, tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """It is finished all the same, and there is nothing to add steps to."""
+    shelf, _ = trained
+    states = (shelf.folder() / "states").rename(tmp_path / "states")
+    try:
+        for words, said in (([], "the last run is finished"), (["--steps", "3"], "there is no state")):
+            code, _, remark = shelf.call("resume", NAME, *words)
+            assert code == 2 and said in remark
+    finally:
+        states.rename(shelf.folder() / "states")
+
+
 def pressing(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None:
     """Ctrl+C, so often, when a step is told."""
     real = TrainingJob.run

@@ -3,6 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib_dreambooth.jobs.places import Library, library, library_of
+from lib_dreambooth.settings.schema import Saving
+from lib_dreambooth.training.export.places import Places
+from lib_dreambooth.training.export.result import Result
 
 
 def test_the_webuis_own_models_around_the_extension(tmp_path: Path) -> None:
@@ -29,3 +32,11 @@ def test_the_option_before_the_variable(tmp_path: Path) -> None:
 def test_a_model_folder_belongs_to_the_library_it_lies_in(tmp_path: Path) -> None:
     assert library_of(tmp_path / "models" / "dreambooth" / "zwx").models == tmp_path / "models"
     assert library_of(tmp_path / "models" / "dreambooth" / "zwx", tmp_path / "b").models == tmp_path / "b"
+
+
+def test_a_run_that_goes_on_follows_a_changed_output_folder(tmp_path: Path) -> None:
+    folders = Library(tmp_path / "models").results()
+    before = [Result(folders.adapter / "zwx" / "zwx-000001.safetensors", "adapter", 1, 1, 9, "")]
+    assert Places(Saving(), folders, "zwx", before).folder("adapter") == folders.adapter / "zwx"
+    moved = Saving(folder=str(tmp_path / "elsewhere"))
+    assert Places(moved, folders, "zwx", before).folder("adapter") == tmp_path / "elsewhere" / "zwx"

@@ -39,7 +39,10 @@ class Places:
         # Kinds that share a root share the run's folder.
         self._of_run: dict[Path, Path] = {}
         for one in earlier if saving.subfolder else ():
-            self._of_run[self.root(one.kind)] = one.path.parent
+            root = self.root(one.kind)
+            # The output folder may be another now.
+            if one.path.parent.parent == root:
+                self._of_run[root] = one.path.parent
 
     def root(self, kind: str) -> Path:
         """The folder that files of a kind go to, or have a folder in."""
