@@ -7,10 +7,9 @@ from typing import Any
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.jobs.report.document import Table
-from lib_dreambooth.settings import preset
+from lib_dreambooth.settings import defaults, preset
 from lib_dreambooth.settings.convert import shown
 from lib_dreambooth.settings.fields import Field, applies, entries, is_number, split_path
-from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.settings.sources import PRESET, Sourced
 from lib_dreambooth.training.export.own_settings import PLACES
 from lib_dreambooth.training.export.privacy import name_only, without_paths
@@ -33,7 +32,7 @@ def presets_of(sourced: Sourced) -> list[str]:
 
 def baseline(presets: list[str]) -> Sourced:
     """The defaults under the presets of these names that are shipped; a user's own may have changed since."""
-    found = Sourced(Run())
+    found = defaults()
     for name in presets:
         try:
             found = preset.applied(preset.named(name), found)
