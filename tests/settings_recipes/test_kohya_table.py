@@ -249,6 +249,12 @@ def test_lycoris_takes_the_rank_for_convolutions_too() -> None:
     assert linear.network.conv_rank == 0
 
 
+def test_schedules_that_only_forks_know_by_name() -> None:
+    imported = read_lora(lr_scheduler="rex")
+    assert imported.run.rates.schedule == "rex"
+    assert imported.report.line("lr_scheduler").fate is Fate.DIFFERENTLY
+
+
 def test_modules_that_work_another_way_are_told() -> None:
     for module in ("networks.lora_fa", "networks.dylora"):
         imported = read_lora(network_module=module)

@@ -131,6 +131,9 @@ def schedule(sheet: Sheet, entry: Entry) -> None:
     name = text(entry.value).strip().lower().partition(":")[0]
     if sheet.given("lr_scheduler_type"):
         sheet.unused(entry, "lr_scheduler_type counts.")
+    elif name in SCHEDULE_CLASSES and name not in SCHEDULES:
+        # Forks of the scripts take names of classes here.
+        schedule_class(sheet, entry)
     elif name not in SCHEDULES:
         sheet.ask(entry, "there is no schedule of this name here; constant stands in its place.")
     elif is_open(sheet) and needs_end(sheet):
