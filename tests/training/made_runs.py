@@ -74,15 +74,20 @@ class MadeRun:
     values: Mapping[str, Any]
     events: list[Event] = field(default_factory=list)
     box: CommandBox | None = None
-    num_pictures: int = 8
+    num_pictures: int = 8  # one of them held out
     base: Path = MINI_CHECKPOINT
 
     def __post_init__(self) -> None:
         self.library = Library(self.root / "models")
         if not self.pictures.is_dir():
-            for path in subject.write_subject(self.pictures)[self.num_pictures :]:
-                path.unlink()
-                path.with_suffix(".txt").unlink()
+            written = subject.write_subject(self.pictures)
+            self.held_out.mkdir()
+            for number, path in enumerate(written):
+                for one in (path, path.with_suffix(".txt")):
+                    if number == self.num_pictures - 1:
+                        one.rename(self.held_out / one.name)
+                    elif number >= self.num_pictures:
+                        one.unlink()
         path = self.library.dreambooth / "zwx"
         if path.is_dir():
             self.folder = ModelFolder.open(path)
@@ -94,9 +99,17 @@ class MadeRun:
         return self.root / "pictures"
 
     @property
+    def held_out(self) -> Path:
+        """What is only measured."""
+        return self.root / "held out"
+
+    @property
     def sourced(self) -> settings.Sourced:
-        concept = {"folder": str(self.pictures), "class_prompt": "a ring"}
-        return settings.read(joined(QUIET, {"concepts": [concept]}, self.values))
+        concepts = [
+            {"folder": str(self.pictures), "class_prompt": "a ring"},
+            {"folder": str(self.held_out), "role": "validation"},
+        ]
+        return settings.read(joined(QUIET, {"concepts": concepts}, self.values))
 
     def first(self) -> TrainingJob:
         return self._steered(TrainingJob(self.folder, self.sourced, self.library.results()))

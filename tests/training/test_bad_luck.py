@@ -35,7 +35,7 @@ SHORT: dict[str, Any] = joined(
         "length": {"train_for": "4 steps", "batch_size": 2},
         "saving": {"every": "2 steps", "state_every": "1 steps", "keep_states": 9},
         "previews": {"every": "2 steps"},
-        "validation": {"every": "2 steps", "share": 0.2},
+        "validation": {"every": "2 steps"},
     },
 )
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -100,9 +100,9 @@ def run_with(run: MadeRun, number: int, action: Callable[[], object]) -> Any:
     ("module", "name", "error", "doing"),
     [
         (preparing, "read_model", ON_CARD, "reading the model"),
-        (preparing, "read_model", MemoryError(), "reading the model"),
+        pytest.param(preparing, "read_model", MemoryError(), "reading the model", marks=pytest.mark.slow),
         (stepping, "micro_step", ON_CARD, "training"),
-        (Optimizer, "step", ON_CPU, "training"),
+        pytest.param(Optimizer, "step", ON_CPU, "training", marks=pytest.mark.slow),
     ],
 )
 def test_no_memory_before_and_in_the_first_step(
@@ -117,6 +117,7 @@ def test_no_memory_before_and_in_the_first_step(
     assert run.run().outcome == DONE
 
 
+@pytest.mark.slow
 def test_no_memory_while_pictures_are_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short(tmp_path)
     real = epochs.latent_encoder
@@ -139,6 +140,7 @@ def test_no_memory_in_a_later_step_keeps_what_was_trained(
     assert_same(run.state(), straight.state())
 
 
+@pytest.mark.slow
 def test_no_memory_while_weights_move_keeps_the_state_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun
 ) -> None:
@@ -151,7 +153,16 @@ def test_no_memory_while_weights_move_keeps_the_state_before(
     assert_same(run.state(), straight.state())
 
 
-@pytest.mark.parametrize("error", [ON_CARD, RuntimeError(""), AttributeError("of a library")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ON_CARD,
+        *[
+            pytest.param(e, marks=pytest.mark.slow)
+            for e in (RuntimeError(""), AttributeError("of a library"))
+        ],
+    ],
+)
 def test_failed_samples_are_told_and_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun, error: Exception
 ) -> None:
@@ -182,6 +193,7 @@ def full(*args: Any, **kwargs: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_during_a_save_costs_that_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun
 ) -> None:
@@ -222,6 +234,7 @@ def test_too_little_space_is_said_before_anything_is_trained(
     assert run.told(Step) == [] and run.states == []
 
 
+@pytest.mark.slow
 def test_too_little_space_for_the_next_save_is_said_and_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +341,7 @@ def test_weights_that_are_no_numbers_never_take_a_good_states_place(
     assert_same(run.state(), straight.state())
 
 
+@pytest.mark.slow
 def test_a_picture_that_becomes_no_number_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def encoder(model: object) -> Any:
         return lambda pixels: (torch.full((1, 4, 8, 8), float("nan")), torch.ones(1, 4, 8, 8))
@@ -341,21 +355,22 @@ def test_a_picture_that_becomes_no_number_is_named(tmp_path: Path, monkeypatch: 
 # Pictures
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_picture_that_breaks_on_the_way_is_left_out(tmp_path: Path, batch_size: int) -> None:
     run = short(
         tmp_path,
         memory={"cache_latents": "off", "workers": 0},
         length={"batch_size": batch_size, "train_for": "8 steps"},
-        validation={"every": "never", "share": 0.0},
+        validation={"every": "never"},
     )
-    broken = run.pictures / "zwx-3.png"
+    broken = run.pictures / "zwx-2.png"
     assert run_with(run, 1, lambda: broken.write_bytes(b"no picture")).outcome == DONE
     told = [event for event in run.told(Warned) if event.where.endswith(broken.name)]
     assert len(told) == 1 and "left out" in told[0].text
     assert len(run.told(Step)) == 8 and run.told(Finished)[0].outcome == DONE
 
 
+@pytest.mark.slow
 def test_a_run_without_any_picture_left_keeps_what_was_trained(tmp_path: Path) -> None:
     run = short(tmp_path, memory={"cache_latents": "off", "workers": 0}, saving={"state_every": "never"})
 
@@ -369,6 +384,7 @@ def test_a_run_without_any_picture_left_keeps_what_was_trained(tmp_path: Path) -
     assert [(event.what, event.step, event.reason) for event in run.told(Saved)] == [("state", 1, "rescued")]
 
 
+@pytest.mark.slow
 def test_a_cache_that_somebody_empties_is_made_up_for(tmp_path: Path, straight: MadeRun) -> None:
     run = short(tmp_path, memory={"cache_latents": "disk", "workers": 0})
 
@@ -413,6 +429,7 @@ def test_a_listener_that_raises_never_ends_a_run(tmp_path: Path, straight: MadeR
     assert_same(run.state(), straight.state())
 
 
+@pytest.mark.slow
 def test_a_mistake_of_ours_is_told_as_one_and_keeps_its_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +442,7 @@ def test_a_mistake_of_ours_is_told_as_one_and_keeps_its_lines(
     assert run.states == ["step-00000002"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_as_a_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short(tmp_path)
     monkeypatch.setattr(stepping, "micro_step", failing(KeyboardInterrupt(), stepping.micro_step, at=2))

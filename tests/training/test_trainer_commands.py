@@ -42,7 +42,7 @@ SHORT: dict[str, Any] = joined(
         "class_pictures": {"draw": True, "total": 2, "per_picture": 1, "steps": 2, "relation": "beside"},
         "saving": {"every": "2 steps"},
         "previews": {"every": "2 steps"},
-        "validation": {"every": "2 steps", "share": 0.25},
+        "validation": {"every": "2 steps"},
     },
 )
 BEFORE_STEPS = (
@@ -53,6 +53,11 @@ BEFORE_STEPS = (
     "encoding captions",
 )
 PHASES = (*BEFORE_STEPS, "training", "saving", "drawing samples", "validating")
+
+
+def some_slow(*quick: str) -> list[Any]:
+    """All phases, those that are not named for the full run alone."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in PHASES]
 
 
 def short(root: Path) -> MadeRun:
@@ -70,7 +75,7 @@ def test_every_phase_is_told(straight: MadeRun) -> None:
     assert set(straight.phases()) == set(PHASES)
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", some_slow("encoding pictures", "saving"))
 def test_cancel_without_saving_ends_in_every_phase_and_saves_nothing(tmp_path: Path, phase: str) -> None:
     run = short(tmp_path)
     ended = run.run(in_phase(phase, StopWithoutSaving()))
@@ -81,13 +86,7 @@ def test_cancel_without_saving_ends_in_every_phase_and_saves_nothing(tmp_path: P
     assert len(run.files()) == (1 if phase in ("saving", "drawing samples", "validating") else 0)
 
 
-@pytest.mark.parametrize(
-    "phase",
-    [
-        name if name in ("training", "encoding captions") else pytest.param(name, marks=pytest.mark.slow)
-        for name in PHASES
-    ],
-)
+@pytest.mark.parametrize("phase", some_slow("training"))
 def test_cancel_saves_what_was_trained_and_going_on_ends_as_if_nothing_was(
     tmp_path: Path, phase: str, straight: MadeRun
 ) -> None:
@@ -125,6 +124,7 @@ class PauseNumber:
         return isinstance(event, Paused) and self.seen >= self.number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [StopAfterStep(), StopWithoutSaving()])
 def test_a_pause_ends_with_any_stop(tmp_path: Path, command: Command) -> None:
     run = short(tmp_path)
@@ -142,6 +142,7 @@ def test_save_now_writes_a_state_too_and_goes_on(tmp_path: Path, straight: MadeR
     assert_same(run.state(), straight.state())
 
 
+@pytest.mark.slow
 def test_sample_now_draws_and_goes_on(tmp_path: Path, straight: MadeRun) -> None:
     run = short(tmp_path)
     assert run.run(at_step(2, SampleNow()), at_step(4, SampleNow())).outcome == DONE
@@ -149,7 +150,7 @@ def test_sample_now_draws_and_goes_on(tmp_path: Path, straight: MadeRun) -> None
     assert_same(run.state(), straight.state())
 
 
-@pytest.mark.parametrize(("asked_at", "ends_at"), [(1, 2), (2, 2), (3, 4)])
+@pytest.mark.parametrize(("asked_at", "ends_at"), [(1, 2), pytest.param(2, 2, marks=pytest.mark.slow)])
 def test_stop_at_the_end_of_the_epoch(tmp_path: Path, asked_at: int, ends_at: int) -> None:
     run = short(tmp_path)
     ended = run.run(at_step(asked_at, StopAtEpochEnd()))
@@ -159,6 +160,7 @@ def test_stop_at_the_end_of_the_epoch(tmp_path: Path, asked_at: int, ends_at: in
     assert run.files()[-1].stem.endswith(f"{ended.step:06d}")
 
 
+@pytest.mark.slow
 def test_stop_at_the_end_of_the_epoch_asked_before_the_first_step(tmp_path: Path) -> None:
     run = short(tmp_path)
     ended = run.run(in_phase("reading the model", StopAtEpochEnd()))
@@ -166,11 +168,13 @@ def test_stop_at_the_end_of_the_epoch_asked_before_the_first_step(tmp_path: Path
     assert run.go_on().step == 4
 
 
+@pytest.mark.slow
 def test_going_on_takes_back_the_stop_at_the_epoch_s_end(tmp_path: Path) -> None:
     run = short(tmp_path)
     assert run.run(at_step(1, StopAtEpochEnd(), GoOn())).step == 4
 
 
+@pytest.mark.slow
 def test_what_was_thrown_away_is_not_saved_by_a_later_cancel(tmp_path: Path) -> None:
     run = short(tmp_path)
     assert run.run(at_step(1, StopWithoutSaving(), StopAfterStep())).outcome == DISCARDED

@@ -27,7 +27,7 @@ from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.runs.events import Event, Phase, Warned
-from lib_dreambooth.settings.length import plan_length
+from lib_dreambooth.settings.length import LengthPlan, plan_length
 from lib_dreambooth.settings.meaning import is_adapter, trains_text_encoder
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.averages import averages_of
@@ -137,9 +137,16 @@ class Preparer:
         dataset = Dataset(run, scanned, without=without)
         length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
         dataset.total_steps = length.total_steps
-        trained = self.attach(model)
         self.require_latents(model, dataset)
-        latents = self._latent_cache(model, dataset)
+        trained = self.attach(model)
+        try:
+            return self._ready(model, dataset, length, trained)
+        except BaseException:
+            trained.eject()
+            raise
+
+    def _ready(self, model: LoadedModel, dataset: Dataset, length: LengthPlan, trained: Trainable) -> Ready:
+        run, latents = self.run, self._latent_cache(model, dataset)
         return Ready(
             run=run,
             model=model,
