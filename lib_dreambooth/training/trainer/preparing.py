@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -193,7 +194,8 @@ class Preparer:
         wanted = dataset.wanted(dataset.plan.pairs_of_epoch(0))
         sizes = sum(want.cut.size[0] * want.cut.size[1] // 64 for want in wanted)
         num_bytes = sizes * model.latent_channels * 2 * BYTES_OF_FLOAT
-        place = where_to_keep(memory.cache_latents, num_bytes, 4 * MEMORY_CACHE_BYTES)
+        mode: Any = memory.cache_latents  # one of the choices: the settings were checked
+        place = where_to_keep(mode, num_bytes, 4 * MEMORY_CACHE_BYTES)
         if place == "off":
             return None
         # What is encoded already stays where some pictures turn out unusable.
