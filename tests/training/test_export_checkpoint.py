@@ -197,6 +197,27 @@ def test_velocity_is_told_to_every_host(tmp_path: Path) -> None:
     ]
 
 
+OWN_YAML = """model:
+  target: ldm.models.diffusion.ddpm.LatentDiffusion
+  params:
+    parameterization: {}
+"""
+
+
+@pytest.mark.parametrize(("said", "comes_along"), [("eps", True), ("v", False)])
+def test_the_bases_yaml_comes_along_where_it_holds(tmp_path: Path, said: str, comes_along: bool) -> None:
+    """Hosts build the result as they build the base; one that says another prediction would be a lie."""
+    path = save(tmp_path / "own.base.safetensors", sd1_tensors(), torch.float32)
+    model = read_model(path)
+    text = OWN_YAML.format(said)
+    (tmp_path / "own.base.yaml").write_text(text, encoding="utf-8")
+    out = exporter(tmp_path, base=base_facts(model, prediction="epsilon"))
+    result = out.write_checkpoint(model, step=500, epoch=5, trained=(UNET,))
+    yaml = result.path.with_suffix(".yaml")
+    assert yaml.is_file() == comes_along
+    assert not comes_along or yaml.read_text(encoding="utf-8") == text
+
+
 def test_an_xl_with_zero_terminal_noise(tmp_path: Path) -> None:
     path = save(tmp_path / "xl.safetensors", sdxl_tensors(), torch.float16)
     model = read_model(path)

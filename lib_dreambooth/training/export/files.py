@@ -24,6 +24,7 @@ from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.tokenizer_files import folder_tokenizers
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.export.adapter_file import adapter_tensors, write_adapter_file
+from lib_dreambooth.training.export.base_yaml import take_along
 from lib_dreambooth.training.export.facts import BaseFacts, DataFacts, Session
 from lib_dreambooth.training.export.hashing import fill_in_hash, measured, with_room_for_hash
 from lib_dreambooth.training.export.metadata import About, metadata_for
@@ -162,7 +163,7 @@ class Exporter:
         label: str = "",
         is_final: bool = False,
     ) -> Result:
-        """A checkpoint in the one file that hosts read, with a YAML where they need it.
+        """A checkpoint in the one file that hosts read, with a YAML where they need it or the base has one.
 
         `trained` names the parts that changed; `replaced` holds tensors that take the place of the modules'
         own: averages, or weights with an adapter added (`states.merged`).
@@ -181,6 +182,7 @@ class Exporter:
                     file_shapes=sources.file_shapes,
                 )
                 fill_in_hash(staging)
+                take_along(model.source.path, staging, sources.kind.prediction)
 
             waiting = Result(Path(), CHECKPOINT, step, epoch, 0, "", label, is_final)
             return self._write(waiting, make, preview, thumbnail)
