@@ -188,3 +188,15 @@ def test_steps_are_counted_over_all_starts(tmp_path: Path, straight: MadeRun) ->
     assert [event.step for event in run.told(Step)] == [1, 2, 3, 4]
     smoothed = [event.smoothed for event in run.told(Step)]
     assert smoothed == [event.smoothed for event in straight.told(Step)]
+
+
+def test_what_was_just_saved_is_not_written_again(tmp_path: Path) -> None:
+    values = joined(SHORT, {"saving": {"state_every": "2 steps"}, "previews": {"every": "never"}})
+    run = MadeRun(tmp_path, values, num_pictures=4)
+    ended = run.run(at_step(2, StopAfterStep()))
+    assert (ended.outcome, ended.step) == (CANCELLED, 2)
+    assert [(event.what, event.step, event.reason) for event in run.told(Saved)] == [
+        ("result", 2, "regular"),
+        ("state", 2, "regular"),
+    ]
+    assert [result.path for result in ended.results] == run.files()

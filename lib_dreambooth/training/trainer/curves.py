@@ -6,15 +6,18 @@ import math
 import time
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from lib_dreambooth.runs.events import Step
+from lib_dreambooth.training.logs.smoothing import Smoothed
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.stepping import Stepped
 
 # Steps whose time the speed is taken from.
 WINDOW = 50
+SMOOTHED = "smoothing"
 
 
 class Curves:
@@ -22,7 +25,7 @@ class Curves:
 
     def __init__(self, ready: Ready) -> None:
         self.ready = ready
-        self.smoothed: float | None = None
+        self.smoothed = Smoothed(ready.run.logging.smoothing)
         self._times: deque[float] = deque(maxlen=WINDOW)
         self._last: float | None = None
 
@@ -32,9 +35,16 @@ class Curves:
         if self._last is not None:
             self._times.append(now - self._last)
         self._last = now
-        share = 1.0 / self.ready.run.logging.smoothing
-        before = stepped.loss if self.smoothed is None else self.smoothed
-        self.smoothed = before + (stepped.loss - before) * share
+        self.smoothed.add(stepped.loss)
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs to go on with the smooth curve."""
+        return {SMOOTHED: self.smoothed.state()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a `state`; begins anew where it knows nothing."""
+        if SMOOTHED in state:
+            self.smoothed.load(state[SMOOTHED])
 
     def rest(self) -> None:
         """What comes now is no step and does not count as one's time."""
@@ -53,7 +63,7 @@ class Curves:
             step=done,
             epoch=done / self.ready.length.epoch.steps,
             loss=stepped.loss,
-            smoothed=self.smoothed,
+            smoothed=self.smoothed.value,
             rates=self.ready.optimizer.effective_rates(),
             grad_norm=stepped.grad_norm if stepped.moved else None,
             steps_per_second=1 / seconds if seconds else None,

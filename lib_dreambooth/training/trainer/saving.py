@@ -41,6 +41,8 @@ class Saver:
     show: Callable[[Path], str]
     lineage: int = 0
     failed: list[UserError] = field(default_factory=list)  # what the last `save` could not write
+    # What was written last of each kind, and after which step: the same weights are not written twice.
+    _written: dict[str, tuple[int, list[Result]]] = field(default_factory=dict)
 
     def require_space(self) -> None:
         """Raises FileError where the disk has no room for one state and one file of each kind."""
@@ -74,16 +76,25 @@ class Saver:
         *,
         is_final: bool = False,
     ) -> list[Result]:
-        """Writes each kind; what cannot be written is told, stands in `failed`, and costs nothing else."""
+        """Writes each kind that is not there of this step yet; gives the files of all of them.
+
+        What cannot be written is told, stands in `failed`, and costs nothing else.
+        """
         results: list[Result] = []
         self.failed = []
         for kind in dict.fromkeys(kinds):
+            if self._written.get(kind, (-1, []))[0] == step:
+                results += self._written[kind][1]
+                continue
             self.emit(Phase(name=SAVING, done=step, total=self.ready.length.total_steps, detail=kind))
             try:
                 if kind == STATE:
                     self.state(step, numbers, reason)
+                    files = []
                 else:
-                    results += self.files(kind, step, reason, is_final=is_final)
+                    files = self.files(kind, step, reason, is_final=is_final)
+                self._written[kind] = step, files
+                results += files
             except (UserError, RuntimeError, MemoryError, OSError) as error:
                 told = sentence_for(error, f"{SAVING} ({kind})")
                 if told is None:

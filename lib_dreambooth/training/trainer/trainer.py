@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -64,7 +65,7 @@ class Trainer:
         self.results: list[Result] = []
         self._doing = STARTING
         self._tell = emit
-        self._smoothed: float | None = None
+        self._numbers: Mapping[str, Any] = {}
         self._started = time.monotonic()
 
     def run(self) -> Ended:
@@ -153,7 +154,7 @@ class Trainer:
         for difference in found:
             self.emit(Warned(text=difference.line(), where=difference.field, code="changed-on-resume"))
         restore(ready, state)
-        self._smoothed = state.numbers.get(saved.CURVES, {}).get("smoothed")
+        self._numbers = state.numbers.get(saved.CURVES, {})
 
     def _settle(self, ready: Ready, given_back: ExitStack) -> None:
         """What the steps want of the model: attention, idle parts away."""
@@ -168,7 +169,7 @@ class Trainer:
     def _train(self, ready: Ready, given_back: ExitStack) -> str:
         """All steps, then what is due at the end."""
         work = Work(
-            ready, self.desk, self.control, self.emit, surroundings_of(ready), self.step, self._smoothed
+            ready, self.desk, self.control, self.emit, surroundings_of(ready), self.step, self._numbers
         )
         self.results = work.results
         given_back.callback(self._take_over, work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -38,7 +38,7 @@ AT_ONCE = (StopAfterStep, StopWithoutSaving)
 
 
 class Work:
-    """Takes the steps; `step` is how many of the run are done, `smoothed` the smoothed loss so far."""
+    """Takes the steps; `step` is how many of the run are done, `numbers` what a state keeps of its curves."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Work:
         emit: Callable[[Event], object],
         surroundings: Surroundings,
         step: int = 0,
-        smoothed: float | None = None,
+        numbers: Mapping[str, Any] | None = None,
     ) -> None:
         self.ready = ready
         self.control = control
@@ -65,13 +65,14 @@ class Work:
         self.stepper = Stepper(ready, self._part_stopped)
         self.batches = Forgiving(ready.assembler, emit)
         self.curves = Curves(ready)
-        self.curves.smoothed = smoothed
+        self.curves.load(numbers or {})
         self.saves = Regular(run.saving.every, length)
         self.states = Regular(state_interval(run), length)
         self.samples = Regular(run.previews.every, length)
         self.validations = Regular(run.validation.every, length)
         self.rests = Regular(run.length.pause_every, length)
         self._last_state = step
+        self._previewed = -1
 
     @property
     def is_over(self) -> bool:
@@ -185,11 +186,11 @@ class Work:
         if not kinds:
             return []
         self.curves.rest()
-        numbers: dict[str, Any] = {"smoothed": self.curves.smoothed}
-        results = self.saver.save(kinds, self.step, numbers, reason, is_final=is_final)
+        results = self.saver.save(kinds, self.step, self.curves.state(), reason, is_final=is_final)
         if STATE in kinds:
             self._last_state = self.step
-        self.results += results
+        paths = {result.path for result in results}
+        self.results[:] = [one for one in self.results if one.path not in paths] + results
         self._back_to_training()
         return results
 
@@ -198,6 +199,7 @@ class Work:
         self.control.wants_samples = False
         self.curves.rest()
         drawn = self.previewer.draw(self.step)
+        self._previewed = self.step
         for result in results if drawn else ():
             try:
                 self.saver.exporter.add_preview(result, drawn[0].read_bytes())
@@ -243,7 +245,8 @@ class Work:
         if self.is_over or stop is StopAtEpochEnd:
             results = self._save(list(run.saving.at_end), "end", is_final=True)
             failed = self.saver.failed
-            if run.previews.at_end or self.control.wants_samples:
+            is_drawn = self._previewed == self.step
+            if (run.previews.at_end and not is_drawn) or self.control.wants_samples:
                 self.preview(results)
             if not run.validation.every.is_never:
                 self._validate()
