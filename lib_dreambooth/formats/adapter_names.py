@@ -24,6 +24,8 @@ TEXT_PREFIXES = {
     "sdxl-refiner": {TEXT_2: "lora_te2"},
 }
 UNET_PREFIX = "lora_unet"
+# A1111 reckons a layer's place from diffusers' names with so many residual blocks in each level.
+A1111_NUM_RESNETS = 2
 # Early diffusers named a text encoder's layers after the UNet's.
 EARLY_TEXT_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 
@@ -37,9 +39,14 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class AdapterNames:
-    """Both directions between a model's modules and their names in a file."""
+    """Both directions between a model's modules and their names in a file.
+
+    `written` are the names that people know, also for settings and draws; `in_file` are the same but for
+    models of a depth that hosts do not reckon with.
+    """
 
     written: Mapping[Target, str]
+    in_file: Mapping[Target, str]
     read: Mapping[str, Target]
     shapes: Mapping[Target, Shape]  # of each module's weight
 
@@ -54,31 +61,40 @@ def adapter_names(
     """All modules of a model with their names.
 
     Written are diffusers' names for SD1 and SD2 and the original ones for SDXL: every host finds every layer
-    under these. Read are both, and the dotted ones.
+    under these. For an SD1 or SD2 with another number of layers that holds for the original ones alone. Read
+    are both, and the dotted ones.
     """
     written: dict[Target, str] = {}
+    in_file: dict[Target, str] = {}
     read: dict[str, Target] = {}
     shapes: dict[Target, Shape] = {}
     for module in unet_modules(unet) if unet is not None else ():
         target = Target(UNET, module.name)
+        original = underscored(UNET_PREFIX, module.ldm)
         is_original = family.startswith("sdxl")
-        written[target] = underscored(UNET_PREFIX, module.ldm if is_original else module.name)
+        written[target] = original if is_original else underscored(UNET_PREFIX, module.name)
+        in_file[target] = written[target] if has_usual_depth(unet) else original
         shapes[target] = module.shapes["weight"]
         read.update((name, target) for name in _unet_names(module.name, module.ldm))
     for part, layout in (encoders or {}).items():
         prefix = TEXT_PREFIXES[family][part]
         for path, shape in _text_modules(layout):
             target = Target(part, path)
-            written[target] = underscored(prefix, path)
+            written[target] = in_file[target] = underscored(prefix, path)
             shapes[target] = shape
             read.update((name, target) for name in _text_names(part, prefix, path))
-    return AdapterNames(written, read, shapes)
+    return AdapterNames(written, in_file, read, shapes)
 
 
 def names_of(kind: FileKind) -> AdapterNames:
     """The names for a checkpoint's modules."""
     encoders = {part: layout for part in (TEXT, TEXT_2) if (layout := kind.text_encoder(part)) is not None}
     return adapter_names(kind.family, kind.unet, encoders)
+
+
+def has_usual_depth(unet: UNetLayout | None) -> bool:
+    """Whether every level has as many residual blocks as in Stable Diffusion; the miniature has fewer."""
+    return unet is None or all(len(level) == A1111_NUM_RESNETS for level in unet.down_depths)
 
 
 def underscored(prefix: str, path: str) -> str:

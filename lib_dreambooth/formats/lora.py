@@ -128,7 +128,7 @@ def write_adapter(
     """Writes kohya's form with its two hashes among the metadata, which it returns."""
     tensors: dict[str, Tensor] = {}
     for target, module in modules.items():
-        name = names.written[target]
+        name = names.in_file[target]
         for part, tensor in module.parts.items():
             tensors[part_key(name, part)] = tensor
         if module.alpha is not None:

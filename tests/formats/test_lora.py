@@ -96,12 +96,33 @@ def test_sdxl_is_written_in_the_original_naming(sdxl: AdapterNames) -> None:
     assert len(set(written.values())) == len(written)
 
 
-@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+@pytest.fixture
+def shallow(made: SimpleNamespace) -> AdapterNames:
+    """Of a model like the miniature, with one residual block in each level."""
+    return adapter_names("sd1", made.SD1, {"text_encoder": made.CLIP})
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "shallow"])
 def test_every_written_name_is_read(family: str, request: pytest.FixtureRequest) -> None:
     names: AdapterNames = request.getfixturevalue(family)
-    assert {target: names.target_of(name) for target, name in names.written.items()} == {
-        t: t for t in names.written
-    }
+    for written in (names.written, names.in_file):
+        assert {target: names.target_of(name) for target, name in written.items()} == {t: t for t in written}
+
+
+def test_files_have_the_original_names_where_the_webui_would_count_wrong(
+    sd15: AdapterNames, shallow: AdapterNames
+) -> None:
+    """A1111 takes three blocks a level for granted in diffusers' names: the wrong layers would be changed."""
+    assert sd15.in_file == sd15.written
+    second_level = Target("unet", "down_blocks.1.attentions.0.proj_in")
+    assert shallow.written[second_level] == "lora_unet_down_blocks_1_attentions_0_proj_in"
+    assert shallow.in_file[second_level] == "lora_unet_input_blocks_3_1_proj_in"
+    text = Target("text_encoder", "text_model.encoder.layers.0.self_attn.q_proj")
+    assert (
+        shallow.in_file[text]
+        == shallow.written[text]
+        == "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    )
 
 
 @pytest.mark.parametrize(

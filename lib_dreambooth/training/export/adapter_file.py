@@ -29,7 +29,7 @@ def adapter_tensors(
     """Every tensor by its key, on the CPU; raises FileError for NaN and infinity."""
     found: dict[str, Tensor] = {}
     for target, module in modules.items():
-        name = names.written[target]
+        name = names.in_file[target]
         found |= {part_key(name, part): tensor for part, tensor in module.parts.items()}
         if module.alpha is not None:
             found[part_key(name, "alpha")] = torch.tensor(float(module.alpha))
