@@ -24,7 +24,7 @@ from lib_dreambooth.models.chunks import (
 )
 from lib_dreambooth.models.prompt import parse_prompt
 from lib_dreambooth.models.text_encoder import TextEncoder
-from lib_dreambooth.models.tokenizer import clip_tokenizer
+from lib_dreambooth.models.tokenizer import END_ID, clip_tokenizer
 
 EMPHASES = ("Original", "None", "Ignore", "No norm")
 
@@ -51,6 +51,10 @@ class TextStates:
     def joined(self) -> Tensor:
         """What cross-attention reads: the encoders side by side."""
         return self.states[0] if len(self.states) == 1 else torch.cat(self.states, dim=-1)
+
+    def cut(self, length: int) -> TextStates:
+        """The first so many states of each prompt; an encoder looks back only, so they do not change."""
+        return replace(self, states=tuple(states[:, :length] for states in self.states))
 
     def zeroed(self) -> TextStates:
         """The same shapes, all zero: what the WebUI gives SDXL for an empty negative prompt."""
@@ -119,6 +123,19 @@ def rows_of(prompts: Sequence[str], pad_id: int, style: TextStyle, words: Words)
     longest = max(len(rows) for rows in table)
     [empty] = [row.padded_with(pad_id) for row in webui_rows([], {}, 0)]
     return [rows + [empty] * (longest - len(rows)) for rows in table]
+
+
+def unpadded_length(prompts: Sequence[str], style: TextStyle) -> int:
+    """How many states the longest prompt has up to its end, without what it is filled up with."""
+    lengths = []
+    for prompt in prompts:
+        pieces = tokens_of(prompt, style)
+        if style.kind == "kohya":
+            lengths.append(2 + min(sum(len(piece.ids) for piece in pieces), style.max_tokens))
+        else:
+            *full, last = webui_rows(cut(pieces, style.cut_at), {}, style.comma_backtrack)
+            lengths.append(len(full) * len(last.ids) + last.ids.index(END_ID) + 1)
+    return max(lengths)
 
 
 def tokens_of(prompt: str, style: TextStyle) -> list[Tokens]:

@@ -51,7 +51,10 @@ def mlp(
 def openai_states(tensors: dict[str, Tensor], ids: Tensor) -> States:
     """CLIP-L in Hugging Face's naming."""
     t = {key.removeprefix("text_model."): value for key, value in tensors.items()}
-    x = t["embeddings.token_embedding.weight"][ids] + t["embeddings.position_embedding.weight"]
+    x = (
+        t["embeddings.token_embedding.weight"][ids]
+        + t["embeddings.position_embedding.weight"][: ids.shape[1]]
+    )
     layers = [x]
     depth = 1 + max(int(key.split(".")[2]) for key in t if key.startswith("encoder.layers."))
     for index in range(depth):

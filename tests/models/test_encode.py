@@ -13,7 +13,7 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.formats.checkpoint import read_checkpoint
 from lib_dreambooth.formats.folder_write import write_folder
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2
-from lib_dreambooth.models.encode import Embeddings, TextStyle, encode_prompts
+from lib_dreambooth.models.encode import Embeddings, TextStyle, encode_prompts, unpadded_length
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.models.tokenizer import END_ID, START_ID, clip_tokenizer
@@ -201,3 +201,17 @@ def test_words_cut_by_a_moved_comma_stay_inside_their_row(models: dict[str, Load
     with torch.no_grad():
         states = encode_prompts([encoder], [prompt], TextStyle(comma_backtrack=74), embeddings)
     assert states.joined().shape[1] == 154
+
+
+def test_without_padding_prompts_end_where_they_end(models: dict[str, LoadedModel]) -> None:
+    ids = torch.tensor([[START_ID, *clip_tokenizer()("a red cat"), END_ID]])
+    length = unpadded_length(["a red cat", "cat"], TextStyle())
+    assert length == ids.shape[1] == 5
+    with torch.no_grad():
+        found = encode_prompts(models["sd1"].encoders, ["a red cat"]).cut(length).joined()
+    assert torch.allclose(found, clip_l(ids).last, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "length"), [("webui", 77 + 27), ("kohya", 102)])
+def test_the_end_of_a_long_prompt(kind: str, length: int) -> None:
+    assert unpadded_length(["", "cat " * 100], TextStyle(kind, max_tokens=150)) == length

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lib_dreambooth import settings
+from lib_dreambooth.data.dataset import Dataset
+from lib_dreambooth.data.scanning.scan import scan
 from lib_dreambooth.sampling.picture_settings import PictureSettings
-from lib_dreambooth.training.previews.chosen import grouped, previews_of
+from lib_dreambooth.training.previews.chosen import (
+    WITHOUT_SUBJECT,
+    captions_shown,
+    grouped,
+    previews_of,
+    prompts_of,
+)
+from tests.data.drawn_files import save_plain
 
 
 def previews(values: dict[str, Any]) -> list[tuple[str, str, int | None, int, int]]:
@@ -66,3 +76,22 @@ def test_what_can_be_drawn_together_is() -> None:
     assert [len(group) for group in groups] == [2, 1]
     assert (groups[0][0].settings.steps, groups[0][0].settings.guidance) == (3, 2.0)
     assert (groups[1][0].settings.sampler, groups[1][0].settings.ensd) == ("ddim", 7)
+
+
+def test_captions_are_drawn_where_no_word_calls_the_subject() -> None:
+    run = settings.read({"concepts": [{"folder": "x"}]}).run
+    prompts = prompts_of(run, ["a dog on grass", "a dog asleep"])
+    assert [one.prompt for one in prompts] == ["a dog on grass", "a dog asleep", WITHOUT_SUBJECT]
+    named = settings.read({"concepts": [{"folder": "x", "token": "zwx"}]}).run
+    assert prompts_of(named, ["a dog on grass"]) == prompts_of(named)
+
+
+def test_the_captions_shown_are_trained_ones_as_prompts(tmp_path: Path) -> None:
+    for number, caption in enumerate(("a dog (wet)", "a dog (wet)", "a dog asleep", "a dog running")):
+        save_plain(tmp_path / f"{number}.png", (number, 0, 0), (64, 64))
+        (tmp_path / f"{number}.txt").write_text(caption, encoding="utf-8")
+    values = {"concepts": [{"folder": str(tmp_path)}], "pictures": {"resolution": "64"}, "draws": {"seed": 1}}
+    run = settings.read(values).run
+    shown = captions_shown(Dataset(run, scan(run)))
+    assert len(set(shown)) == 2
+    assert set(shown) < {r"a dog \(wet\)", "a dog asleep", "a dog running"}

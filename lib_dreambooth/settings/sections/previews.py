@@ -54,7 +54,7 @@ class Previews(Section, frozen=True, kw_only=True):
             "Sample Prompts",
             "Prompts beside those of the concepts, one a line, with kohya's switches where wanted (--n "
             "negative, --w, --h, --d seed, --s steps, --l guidance). None anywhere: useful ones are made "
-            "from the tokens.",
+            "from the tokens, or from captions where there are none.",
             lines=4,
             one_a_line=True,
             basic=True,

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.sampling.generator import Request
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.training.class_drawing import plain_words
 from lib_dreambooth.training.previews.prompt_lines import PreviewPrompt, parse_line, read_prompts
 
 # What is drawn where nobody asked for anything, with the trigger for {}: alone, elsewhere, in other clothes.
 DEFAULTS = ("{}", "{}, in a forest, full body", "{} in a red coat, sitting in a cafe")
 WITHOUT_SUBJECT = "a photo of a street in a town"
 SANITY = "sanity"
+# Captions that are drawn where no word calls the subject.
+MOST_CAPTIONS = 2
 # Latents are this many pixels wide.
 SIDE_STEP = 8
 
@@ -28,9 +32,12 @@ class Preview:
     concept: str = ""
 
 
-def previews_of(run: Run, base: PictureSettings, seed: int) -> list[Preview]:
-    """Every preview of a run in order; `base` carries what the host decides, `seed` stands in for -1."""
-    wanted = [*prompts_of(run), *_sanity(run)]
+def previews_of(run: Run, base: PictureSettings, seed: int, captions: Sequence[str] = ()) -> list[Preview]:
+    """Every preview of a run in order; `base` carries what the host decides, `seed` stands in for -1.
+
+    `captions` are prompts that show the subject where no word of the settings calls it.
+    """
+    wanted = [*prompts_of(run, captions), *_sanity(run)]
     size = run.pictures.resolution if run.previews.size.is_auto else run.previews.size
     width, height = (max(64, side // SIDE_STEP * SIDE_STEP) for side in (size.width, size.height))
     common = replace(
@@ -51,8 +58,8 @@ def previews_of(run: Run, base: PictureSettings, seed: int) -> list[Preview]:
     ]
 
 
-def prompts_of(run: Run) -> list[PreviewPrompt]:
-    """The prompts of the concepts, of the settings and of the file; else those made from the words."""
+def prompts_of(run: Run, captions: Sequence[str] = ()) -> list[PreviewPrompt]:
+    """The prompts of the concepts, of the settings and of the file; else those that are made."""
     found = [
         parse_line(line, f"concepts.{number}.sample_prompts", concept.name or Path(concept.folder).name)
         for number, concept in enumerate(run.concepts)
@@ -61,10 +68,10 @@ def prompts_of(run: Run) -> list[PreviewPrompt]:
     found += [parse_line(line, "previews.prompts") for line in run.previews.prompts]
     if run.previews.file:
         found += read_prompts(Path(run.previews.file))
-    return found or made_prompts(run)
+    return found or made_prompts(run, captions)
 
 
-def made_prompts(run: Run) -> list[PreviewPrompt]:
+def made_prompts(run: Run, captions: Sequence[str] = ()) -> list[PreviewPrompt]:
     """The trigger alone, elsewhere and in other clothes, each other way of calling it, and nothing of it."""
     calls: list[str] = []
     for concept in run.concepts:
@@ -73,11 +80,24 @@ def made_prompts(run: Run) -> list[PreviewPrompt]:
             calls.append(" ".join(word for word in words if word))
     calls = [*dict.fromkeys(call for call in (run.metadata.trigger, *calls) if call)]
     if not calls:
-        return [PreviewPrompt(WITHOUT_SUBJECT)]
+        return [PreviewPrompt(text) for text in (*captions, WITHOUT_SUBJECT)]
     texts = [form.format(calls[0]) for form in DEFAULTS] + calls[1:]
     classes = [concept.class_token for concept in run.concepts if concept.class_token]
     without = f"a {classes[0]}" if classes else WITHOUT_SUBJECT
     return [PreviewPrompt(text) for text in (*texts, without)]
+
+
+def captions_shown(dataset: Dataset, most: int = MOST_CAPTIONS) -> list[str]:
+    """The first different captions that are trained, as prompts that say the same."""
+    found: dict[str, None] = {}
+    for step in dataset.plan.steps(0, dataset.plan.steps_per_epoch):
+        for batch in step:
+            for visit in batch.visits:
+                if not visit.item.is_class and (caption := dataset.caption(visit, batch)):
+                    found[caption if dataset.run.captions.weights else plain_words(caption)] = None
+        if len(found) >= most:
+            break
+    return list(found)[:most]
 
 
 def grouped(previews: Sequence[Preview]) -> list[list[Preview]]:

@@ -7,14 +7,17 @@ from contextlib import contextmanager
 
 from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.cache.latents import Filled
+from lib_dreambooth.data.cache.stores import DiskStore
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.measuring import measured_batches
 from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.texts import CachedTexts
 
 Progress = Callable[[str, int, int], None]
+BYTES_IN_GB = 1e9
 LATENTS, CAPTIONS = "encoding pictures", "encoding captions"
 
 
@@ -38,7 +41,20 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
             lambda done, total: progress(CAPTIONS, done, total),
             control.check,
         )
+    keep_in_bounds(ready)
     return filled
+
+
+def keep_in_bounds(ready: Ready) -> None:
+    """Removes from the caches on the disk what was unused for longest, beyond the limit on both together.
+
+    What this epoch needs stays, however much it is.
+    """
+    left = ready.run.memory.cache_limit * BYTES_IN_GB
+    for cache in (ready.texts.cache if isinstance(ready.texts, CachedTexts) else None, ready.latents):
+        if cache is not None and isinstance(cache.store, DiskStore):
+            cache.store.bound(left, cache.names())
+            left -= cache.store.num_bytes
 
 
 def measured_pairs(ready: Ready) -> list[tuple[Item, Pixels]]:

@@ -204,7 +204,7 @@ class Preparer:
         )
         encoder = model.vae_source or model.source.path
         name = digest(model.source.sha256, str(encoder), str(self.arithmetic.vae), model.latent_scale)
-        return LatentCache(store, vae=name)
+        return LatentCache(store, vae=name, group_size=max(1, memory.vae_batch))
 
     def _texts(self, model: LoadedModel) -> Texts:
         mode = self.run.memory.cache_text

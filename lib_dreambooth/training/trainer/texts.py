@@ -13,7 +13,7 @@ from torch import Tensor
 from lib_dreambooth.data.cache.keys import digest
 from lib_dreambooth.data.cache.stores import Store, Tensors
 from lib_dreambooth.data.cache.texts import TextCache
-from lib_dreambooth.models.encode import TextStates
+from lib_dreambooth.models.encode import TextStates, unpadded_length
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.encoding import caption_states, text_style
@@ -27,12 +27,21 @@ class LiveTexts:
     def __init__(self, model: LoadedModel, run: Run) -> None:
         self.model = model
         self.style = text_style(run)
+        self.pads = run.captions.pad
 
     def prepare(self, captions: Iterable[str], progress: Progress, check: Check) -> None:
         """Nothing can be encoded ahead of weights that move."""
 
     def __call__(self, captions: Sequence[str]) -> TextStates:
+        return self.as_long_as_wanted(captions, self.padded(captions))
+
+    def padded(self, captions: Sequence[str]) -> TextStates:
+        """Every caption filled up to whole chunks."""
         return caption_states(self.model, captions, self.style)
+
+    def as_long_as_wanted(self, captions: Sequence[str], states: TextStates) -> TextStates:
+        """Filled up as the run wants it: to whole chunks, or to the longest caption of the batch alone."""
+        return states if self.pads else states.cut(unpadded_length(captions, self.style))
 
 
 class CachedTexts:
@@ -51,13 +60,14 @@ class CachedTexts:
         self.cache.prepare({*captions, ""}, self._encode, progress, check)
 
     def __call__(self, captions: Sequence[str]) -> TextStates:
-        return stacked([self.cache.states(caption) for caption in captions], self.cache.states(""))
+        found = stacked([self.cache.states(caption) for caption in captions], self.cache.states(""))
+        return self._live.as_long_as_wanted(captions, found)
 
     @torch.no_grad()
     def _encode(self, captions: Sequence[str]) -> list[Tensors]:
         found = []
         for caption in captions:
-            states = self._live([caption])
+            states = self._live.padded([caption])
             tensors = {str(number): one[0].cpu() for number, one in enumerate(states.states)}
             if states.pooled is not None:
                 tensors[POOLED] = states.pooled[0].cpu()

@@ -14,7 +14,7 @@ from lib_dreambooth.runs.commands import StopAfterStep, StopAtEpochEnd, StopWith
 from lib_dreambooth.runs.events import CANCELLED, DISCARDED, DONE, Event, Phase, Validated, Warned
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.objective.prior import class_weights
-from lib_dreambooth.training.previews.chosen import previews_of
+from lib_dreambooth.training.previews.chosen import captions_shown, previews_of
 from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.state import Surroundings
 from lib_dreambooth.training.trainer.assembling import Forgiving
@@ -59,7 +59,8 @@ class Work:
         self.saver = Saver(
             ready, desk.export(ready), desk.states, surroundings, emit, desk.show, desk.lineage
         )
-        previews = previews_of(run, desk.host_pictures, run.draws.seed % (1 << 32))
+        captions = captions_shown(ready.dataset)
+        previews = previews_of(run, desk.host_pictures, run.draws.seed % (1 << 32), captions)
         artist = PreviewArtist(ready.model, previews, desk.samples, ready.model.source.sha256)
         self.previewer = Previewer(ready, artist, control, emit, desk.show)
         self.stepper = Stepper(ready, self._part_stopped)
