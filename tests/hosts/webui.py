@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 WEBUI_URL = os.environ.get("WEBUI_URL", "").rstrip("/")
+# Its models folder, for tests that put files there.
+WEBUI_MODELS = os.environ.get("WEBUI_MODELS", "")
 TIMEOUT_S = 600
 
 
