@@ -174,9 +174,7 @@ class Trainer:
         self.results = work.results
         given_back.callback(self._take_over, work)
         self.emit(self.desk.started(ready, self.step))
-        work.saver.require_space()
-        if self.step == 0 and ready.run.previews.at_start:
-            work.preview([])
+        work.begin()
         ready.trained.training(True)
         self.emit(Phase(name=TRAINING, done=self.step, total=ready.length.total_steps))
         with checkpointing(trained_modules(ready), checkpointing_level(ready)) as forward, forward:

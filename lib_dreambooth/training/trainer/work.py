@@ -84,6 +84,12 @@ class Work:
     def _stops_now(self) -> bool:
         return self.control.stop in AT_ONCE
 
+    def begin(self) -> None:
+        """Raises FileError where files would not find room, and draws the untouched model."""
+        self.saver.require_space()
+        if self.step == 0 and self.ready.run.previews.at_start:
+            self.preview([])
+
     def go_on(self) -> None:
         """Takes steps until the end or a stop."""
         while not self.is_over:
