@@ -225,6 +225,8 @@ def _prediction(shapes: Shapes, metadata: Mapping[str, str], family: str) -> tup
         return "v", "metadata"
     if said == "epsilon" or metadata.get("modelspec.architecture", "").endswith("v2-512"):
         return "epsilon", "metadata"
+    if said == "sample":
+        return "sample", "metadata"
     if family in ("", "sd2"):
         return "", ""
     return "epsilon", "family"

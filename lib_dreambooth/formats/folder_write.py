@@ -135,7 +135,7 @@ def part_config(kind: FileKind, part: str, layout: Layout, layouts: Mapping[str,
 def scheduler_config(kind: FileKind) -> dict[str, Any]:
     """What the folder says of the noise schedule."""
     config: dict[str, Any] = dict(SCHEDULER)
-    config["prediction_type"] = "v_prediction" if kind.prediction == "v" else "epsilon"
+    config["prediction_type"] = {"v": "v_prediction", "sample": "sample"}.get(kind.prediction, "epsilon")
     if kind.is_zero_terminal:
         config.update(rescale_betas_zero_snr=True, timestep_spacing="trailing")
     return config

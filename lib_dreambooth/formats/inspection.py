@@ -19,6 +19,7 @@ from lib_dreambooth.formats.lora import read_adapter
 from lib_dreambooth.formats.unet_layout import UNetLayout
 
 MAX_NAMED = 5
+PREDICTIONS = {"v": "velocity", "sample": "the picture"}
 MAX_KEY = 80
 
 
@@ -62,7 +63,7 @@ def file_facts(file: TensorFile, kind: FileKind) -> dict[str, str]:
         facts["predicts"] = "noise or velocity: tried out when it is read"
     elif kind.prediction:
         source = f", says the {kind.prediction_source}" if kind.prediction_source != "family" else ""
-        facts["predicts"] = ("velocity" if kind.prediction == "v" else "noise") + source
+        facts["predicts"] = PREDICTIONS.get(kind.prediction, "noise") + source
     if kind.is_zero_terminal:
         facts["noise schedule"] = "ends in pure noise (zero terminal SNR)"
     if kind.has_ema:

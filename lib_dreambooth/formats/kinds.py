@@ -68,7 +68,7 @@ class FileKind:
     family: str = ""  # a key of FAMILIES; empty where the file does not say
     variant: str = ""  # "inpainting" (9 channels in), "instruct" (8), or empty
     layout: str = "ldm"  # "ldm": names of the single file; "diffusers": a folder's or a part's names
-    prediction: str = ""  # "epsilon", "v" or "edm"; empty where only trying it out can tell (SD2)
+    prediction: str = ""  # "epsilon", "v", "sample" or "edm"; empty where only trying it out can tell (SD2)
     prediction_source: str = ""  # "marker", "metadata", "yaml" or "family"
     is_zero_terminal: bool = False
     has_ema: bool = False

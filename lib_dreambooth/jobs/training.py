@@ -100,7 +100,9 @@ class TrainingJob:
 
         def facts(ready: Ready) -> tuple[BaseFacts, DataFacts]:
             if not told:
-                told.append((base_facts(ready.model, ready.objective.prediction), data_facts(ready.dataset)))
+                objective = ready.objective
+                base = base_facts(ready.model, objective.prediction, objective.schedule.is_zero_terminal)
+                told.append((base, data_facts(ready.dataset)))
             return told[0]
 
         def export(ready: Ready) -> Exporter:

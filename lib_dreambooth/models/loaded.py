@@ -55,7 +55,7 @@ class LoadedModel:
 
     family: Family
     schedule: NoiseSchedule
-    prediction: str  # "epsilon" or "v"
+    prediction: str  # "epsilon", "v" or "sample"
     source: Source
     modules: dict[str, nn.Module] = field(default_factory=dict)  # by part
     rules: dict[str, TextRule] = field(default_factory=dict)  # by text encoder

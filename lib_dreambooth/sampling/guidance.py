@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib_dreambooth.diffusion.conversions import noise_from_velocity
+from lib_dreambooth.diffusion.conversions import noise_from_clean, noise_from_velocity
 from lib_dreambooth.sampling.conditions import Condition, Course, joined
 from lib_dreambooth.sampling.sigmas import SigmaTable
 
@@ -25,14 +25,14 @@ class Guided:
     positive: Sequence[Course]
     negative: Course
     guidance: float
-    prediction: str  # "epsilon" or "v"
+    prediction: str  # "epsilon", "v" or "sample"
     alphas_bar: Tensor  # [T]
     more_channels: Tensor | None = None  # [1, C', H, W] of inpainting models
     before_step: Callable[[], None] = lambda: None
     step: int = 0  # how many are done
 
     def raw(self, latents: Tensor, timestep: float) -> Tensor:
-        """The guided prediction at scaled latents: noise or velocity, as the network was trained."""
+        """The guided prediction at scaled latents: noise, velocity or picture, as the network was trained."""
         self.before_step()
         positive = [course.at(self.step) for course in self.positive]
         negative = self.negative.at(self.step)
@@ -51,7 +51,10 @@ class Guided:
         said = self.raw(latents, timestep)
         if self.prediction == "epsilon":
             return said
-        return noise_from_velocity(latents, said, self.alphas_bar[int(timestep)])
+        alpha_bar = self.alphas_bar[int(timestep)]
+        if self.prediction == "sample":
+            return noise_from_clean(latents, said, alpha_bar)
+        return noise_from_velocity(latents, said, alpha_bar)
 
     def denoiser(self, table: SigmaTable) -> Callable[[Tensor, float], Tensor]:
         """The clean latents in latents of clean + sigma * noise."""
@@ -61,6 +64,8 @@ class Guided:
             said = self.raw(latents * scale, table.timestep_of(sigma))
             if self.prediction == "epsilon":
                 return latents - sigma * said
+            if self.prediction == "sample":
+                return said
             return latents * scale**2 - said * (sigma * scale)
 
         return denoise

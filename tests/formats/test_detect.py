@@ -152,6 +152,7 @@ def test_a_part_in_ruins_is_still_seen(made: SimpleNamespace) -> None:
         ("x", {"modelspec.architecture": "stable-diffusion-v2-768-v"}, "v", "metadata", False),
         ("x", {"modelspec.prediction_type": "epsilon"}, "epsilon", "metadata", False),
         ("x", {"scheduler.prediction_type": "v_prediction"}, "v", "metadata", False),
+        ("x", {"scheduler.prediction_type": "sample"}, "sample", "metadata", False),
         ("x", {"scheduler.rescale_betas_zero_snr": "True"}, "epsilon", "family", True),
         ("x", {}, "epsilon", "family", False),
     ],

@@ -269,21 +269,38 @@ def test_words_replace_their_names(sd1: LoadedModel) -> None:
     assert differ(spelled, unknown) > 0
 
 
-def test_velocity_models_draw_what_noise_models_draw(sd1: LoadedModel) -> None:
-    """The same network, told in velocity: v = (noise - sqrt(1 - a) x) / sqrt(a)."""
+@pytest.mark.parametrize("sampler", ["ddim", "euler"])
+@pytest.mark.parametrize("prediction", ["v", "sample"])
+def test_other_predictions_draw_what_noise_models_draw(
+    sd1: LoadedModel, prediction: str, sampler: str
+) -> None:
+    """The same network, told otherwise: x = (noisy - sqrt(1 - a) noise) / sqrt(a), v = (noise - sqrt(1 - a)
+    noisy) / sqrt(a)."""
     table = sd1.schedule.for_sampling()
 
-    def told_in_velocity(module: Any, args: tuple[Any, ...], output: Any) -> Any:
-        share = table[int(args[1][0])]
-        output.sample = (output.sample - (1 - share).sqrt() * args[0]) / share.sqrt()
+    def told_otherwise(module: Any, args: tuple[Any, ...], output: Any) -> Any:
+        noisy, noise, share = args[0], output.sample, between(table, float(args[1][0]))
+        of_noisy, of_noise = (
+            (-((1 - share) ** 0.5), 1.0) if prediction == "v" else (1.0, -((1 - share) ** 0.5))
+        )
+        output.sample = (of_noise * noise + of_noisy * noisy) / share**0.5
         return output
 
-    settings = replace(SMALL, sampler="ddim", guidance=3.0)
+    settings = replace(SMALL, sampler=sampler, guidance=3.0)
     [noise] = draw(sd1, settings, Request("a cat"))
-    handle = sd1.unet.register_forward_hook(told_in_velocity)
-    [velocity] = draw(replace(sd1, prediction="v"), settings, Request("a cat"))
+    handle = sd1.unet.register_forward_hook(told_otherwise)
+    [other] = draw(replace(sd1, prediction=prediction), settings, Request("a cat"))
     handle.remove()
-    assert differ(noise, velocity) <= 1
+    assert differ(noise, other) <= 1
+
+
+def between(alphas_bar: Tensor, timestep: float) -> float:
+    """At a timestep that need not be whole: the logarithm of sigma is straight between two."""
+    log_sigmas = ((1 - alphas_bar) / alphas_bar).sqrt().log()
+    low = int(timestep)
+    high, share = min(low + 1, len(alphas_bar) - 1), timestep - low
+    sigma = float(((1 - share) * log_sigmas[low] + share * log_sigmas[high]).exp())
+    return 1 / (sigma**2 + 1)
 
 
 def test_inpainting_models_draw_on_an_empty_canvas(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 from lib_dreambooth.assets import MINI_CHECKPOINT
+from lib_dreambooth.formats.checkpoint import identify
 from lib_dreambooth.sampling.drawing import DrawJob, draw_to_folder
 from lib_dreambooth.sampling.loras import LoraUse
 from tests.hosts.webui import psnr
+from tests.models.tiny import tiny_sdxl
 from tests.training.made_runs import MadeRun, joined
 
 NUM_STEPS = 4
@@ -52,6 +54,14 @@ KINDS: dict[str, dict[str, Any]] = {
 Pictures = Sequence[np.ndarray]
 
 
+# Other things that a file says of itself, and that change how it is drawn.
+SAYING: dict[str, dict[str, Any]] = {
+    "velocity": {"model": {"prediction": "velocity"}},
+    "picture": {"model": {"prediction": "sample"}},
+    "zero terminal": {"model": {"prediction": "velocity"}, "noise": {"zero_terminal": "on"}},
+}
+
+
 @dataclass(frozen=True)
 class Trained:
     """A run's last files, and the pictures that it drew, by what they are of: "", or "ema"."""
@@ -61,9 +71,15 @@ class Trained:
     previews: dict[str, Pictures]
 
 
-def trained(root: Path, kind: str, precision: str, changes: dict[str, Any] | None = None) -> Trained:
+def trained(
+    root: Path,
+    kind: str,
+    precision: str,
+    changes: dict[str, Any] | None = None,
+    base: Path = MINI_CHECKPOINT,
+) -> Trained:
     values = joined(KINDS[kind], DRAWN, {"saving": {"precision": precision}}, changes or {})
-    run = MadeRun(root, values, num_pictures=4)
+    run = MadeRun(root, values, num_pictures=4, base=base)
     run.run()
     assert not run.warnings()
     labels = ("", "ema") if kind == "whole" else ("",)
@@ -184,6 +200,19 @@ def test_other_kinds_give_the_preview(kind: str, base: Pictures, tmp_path: Path)
         assert likeness(pictures, base) < MAX_LIKENESS_DB
     if kind == "whole":
         assert likeness(found.previews[""], found.previews["ema"]) < MAX_LIKENESS_DB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("saying", list(SAYING))
+def test_a_checkpoint_says_how_it_is_drawn(saying: str, tmp_path: Path) -> None:
+    """An XL model, which has marks for velocity and the schedule; the base itself says nothing."""
+    base = tiny_sdxl(tmp_path)
+    found = trained(tmp_path, "whole", "fp32", SAYING[saying], base)
+    kind = identify(found.files[""])
+    expected = "sample" if saying == "picture" else "v"
+    assert (kind.prediction, kind.is_zero_terminal) == (expected, saying == "zero terminal")
+    for label, previews in found.previews.items():
+        assert are_same(read_back(found, label, tmp_path / f"read back {label}"), previews), label
 
 
 @pytest.mark.slow

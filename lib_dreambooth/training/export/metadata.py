@@ -81,7 +81,7 @@ def stripped(base: BaseFacts, is_adapter: bool) -> dict[str, str]:
     """What cannot be left out: without it hosts would take the file for another family or prediction."""
     if is_adapter:
         return {key: kohya.said(value) for key, value in kohya.version_metadata(base).items()}
-    needs_prediction = base.prediction == "v" or base.family == "sd2"
+    needs_prediction = base.prediction != "epsilon" or base.family == "sd2"
     return {"modelspec.prediction_type": base.prediction} if needs_prediction else {}
 
 

@@ -34,6 +34,7 @@ from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.averages import averages_of
 from lib_dreambooth.training.class_drawing import draw_class_pictures
 from lib_dreambooth.training.objective.objective import Objective
+from lib_dreambooth.training.objective.weighing import trained_prediction
 from lib_dreambooth.training.optimizers.building import new_optimizer
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.devices import ability_of
@@ -82,6 +83,8 @@ class Preparer:
             expect_family=None if settings.family == "auto" else settings.family,
         )
         self.control.check()
+        # What the settings say of the base holds for everything that is drawn with it too.
+        model.prediction = trained_prediction(settings.prediction, model.prediction)
         family = model.family
         self.arithmetic = resolve(
             self.run.precision, ability_of(self.device), is_half_vae_safe=family.is_half_vae_safe
@@ -90,6 +93,8 @@ class Preparer:
             merge_files(settings.merge, model.modules, names_of(model.source.kind), family.name)
         for part in model.modules:
             model.to(part, self.device, self._dtype_of(part))
+        if self.run.memory.channels_last == "on":
+            model.unet.to(memory_format=torch.channels_last)
         return model
 
     def _dtype_of(self, part: str) -> torch.dtype:
@@ -148,6 +153,10 @@ class Preparer:
 
     def _ready(self, model: LoadedModel, dataset: Dataset, length: LengthPlan, trained: Trainable) -> Ready:
         run, latents = self.run, self._latent_cache(model, dataset)
+        objective = Objective(run, model)
+        if not is_adapter(run) and says_schedule(model):
+            # Previews are drawn as readers of the file will draw.
+            model.schedule = objective.schedule
         return Ready(
             run=run,
             model=model,
@@ -159,7 +168,7 @@ class Preparer:
             texts=self._texts(model),
             assembler=Assembler(dataset, latents, fresh=run.memory.latent_draw == "fresh"),
             trained=trained,
-            objective=Objective(run, model),
+            objective=objective,
             optimizer=new_optimizer(run, trained.parts(), length),
             averages=averages_of(run.ema, trained.parts()),
             scale=LossScale() if self.arithmetic.scales_loss else None,
@@ -213,3 +222,8 @@ class Preparer:
         store: Store = open_store("disk" if mode == "disk" else "memory", self.rooms.cache / "texts")
         name = digest(model.source.sha256, str(self.arithmetic.frozen), self.run.model.merge)
         return CachedTexts(model, self.run, store, name)
+
+
+def says_schedule(model: LoadedModel) -> bool:
+    """Whether a checkpoint of this model says by itself which noise schedule it was trained on."""
+    return model.family.name == "sdxl" and model.prediction == "v"
