@@ -30,6 +30,5 @@ UNCONSUMED = {
     "memory.gradients",
     "memory.compile",
     "memory.cuda_graphs",
-    "memory.channels_last",
     "previews.nearest",
 }

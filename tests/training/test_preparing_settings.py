@@ -229,6 +229,13 @@ def test_parts_leave_the_card_or_stay(kit: Kit, monkeypatch: pytest.MonkeyPatch)
     assert ("vae", "cpu") not in moves
 
 
+def test_convolutions_may_lie_in_another_order(kit: Kit) -> None:
+    def strides(changes: dict[str, Any]) -> Any:
+        return kit.preparer(changes).read().unet.conv_in.weight.stride()
+
+    different(strides, {}, "memory.channels_last", "on")
+
+
 def test_attention_and_checkpointing(kit: Kit, model: LoadedModel) -> None:
     def kinds(changes: dict[str, Any]) -> Any:
         with attention(model.unet, kit.run(changes).memory.attention):

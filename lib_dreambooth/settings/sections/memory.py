@@ -179,7 +179,8 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Channels Last",
-            "Another order of numbers in memory, faster for convolutions on some cards.",
+            "Another order of numbers in memory, faster for convolutions on some cards. Auto: off, as long as "
+            "nobody has measured a card where it wins.",
             choices=AUTO_ON_OFF,
         ),
     ] = "auto"
