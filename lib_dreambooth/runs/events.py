@@ -90,12 +90,17 @@ class Saved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled(Event):
-    """Previews; `files` and `prompts` go together."""
+    """Previews; `files`, `prompts`, `concepts` and `nearest` go together.
+
+    `concepts` are the names of what each shows, `nearest` files with the training picture most like each.
+    """
 
     files: tuple[str, ...]
     step: int
     prompts: tuple[str, ...] = ()
     epoch: float = 0.0
+    concepts: tuple[str, ...] = ()
+    nearest: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

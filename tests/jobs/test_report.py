@@ -18,6 +18,7 @@ from lib_dreambooth.jobs.report.story import story_of
 from lib_dreambooth.jobs.report.writing import write_report
 from lib_dreambooth.runs.events import Sampled, Started, Warned
 from lib_dreambooth.runs.folder import ModelFolder
+from lib_dreambooth.runs.reading import read_events
 from tests.jobs.made_runs import FACTS, HOME, USER, MadeRun, a_folder, sourced, whole_run
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&|`[a](http://b.c)\u202e\n# x"
@@ -320,3 +321,27 @@ def test_numbers_for_spreadsheets(tmp_path: Path) -> None:
     assert [int(row["step"]) for row in table] == list(range(1, 301))
     assert float(table[59]["loss/smoothed"]) == pytest.approx(0.09 + 0.06 * 2.718281828**-0.5)
     assert table[59]["validation/class pictures"] == "0.1206" and table[60]["validation/held out"] == ""
+
+
+def test_previews_are_called_by_their_concept_and_stand_above_what_they_are_like(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    run = MadeRun(folder)
+    run.start(10)
+    run.sample(0, ("a girl", "a dog", "a cat"))
+    [files] = [event.files for event in read_events(folder.events_path) if isinstance(event, Sampled)]
+    run.tell(
+        Sampled(
+            files=files[:2],
+            step=5,
+            prompts=("a girl", "a dog"),
+            concepts=("Mika", ""),
+            nearest=(files[2], ""),
+        )
+    )
+    gallery = blocks(folder, "Previews")[0]
+    assert isinstance(gallery, Gallery)
+    assert [title for title, shown in gallery.rows if shown[1]] == [
+        "Mika: a girl",
+        "The training picture most like Mika: a girl",
+        "a dog",
+    ]

@@ -30,5 +30,4 @@ UNCONSUMED = {
     "memory.gradients",
     "memory.compile",
     "memory.cuda_graphs",
-    "previews.nearest",
 }

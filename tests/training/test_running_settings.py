@@ -28,7 +28,7 @@ from lib_dreambooth.training.trainer.preparing import Preparer, Rooms
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.stepping import Stepped, Stepper
 from lib_dreambooth.training.trainer.work import Work
-from tests.data.drawn_files import save_plain
+from tests.data.drawn_files import save_gradient, save_plain
 from tests.training.made_exports import exporter
 from tests.training.made_runs import MadeRun, joined
 
@@ -65,6 +65,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "previews.every": ({}, "3 steps"),
     "previews.at_start": ({}, True),
     "previews.at_end": ({}, True),
+    "previews.nearest": ({"previews.at_end": True}, True),
     "previews.strength": ({"previews.at_end": True}, 0.5),
     "validation.every": ({}, "4 steps"),
     "validation.timesteps": (MEASURED, [100]),
@@ -85,17 +86,20 @@ class Still(Stepper):
 
 @dataclass
 class Artist:
-    """Draws nothing, and notes with which weights it would have."""
+    """Draws one thing always, and notes with which weights it would have."""
 
     ready: Ready
     notes: list[Any]
+    folder: Path
     previews: tuple[None, ...] = (None,)
 
     def draw(self, label: str, should_stop: Callable[[], bool]) -> Iterator[Drawn]:
         trained = self.ready.trained
         assert isinstance(trained, Attached)
         self.notes.append((label, dict(trained.strengths), self.ready.parts[0].parameter.sum().item()))
-        yield from ()
+        path = self.folder / f"{label}.png"
+        save_gradient(path, 64, 64)
+        yield Drawn(path, "zwx", 1, "a concept")
 
 
 class Resting(Control):
@@ -161,6 +165,7 @@ def seen(prepared: Prepared, root: Path, changes: dict[str, Any], monkeypatch: p
     fed = work_module.feed
     monkeypatch.setattr(work_module, "feed", feed)
     desk = Desk(
+        show=lambda path: path.name,
         rooms=Rooms(root / "cache", root / "classes"),
         states=root / "states",
         samples=root / "samples",
@@ -169,7 +174,7 @@ def seen(prepared: Prepared, root: Path, changes: dict[str, Any], monkeypatch: p
     )
     work = Work(ready, desk, Resting(box, emit), emit, Surroundings("base"))
     work.stepper = Still(ready, lambda part: None)
-    work.previewer.artist = Artist(ready, notes)  # type: ignore[assignment]
+    work.previewer.artist = Artist(ready, notes, root / "samples")  # type: ignore[assignment]
     work.begin()
     work.go_on()
     ended = work.end()

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 MOST_COLUMNS, MOST_ROWS = 8, 24
 SIDE_PX, QUALITY = 272, 80
 LONGEST_PROMPT = 240
+NEAREST = "The training picture most like"
 
 # A prompt and which of its pictures, counted over all that were drawn at a step.
 Key = tuple[str, int]
@@ -51,12 +52,16 @@ def _drawn(folder: ModelFolder, events: Sequence[Sampled]) -> dict[Key, Picture]
         for number, file in enumerate(event.files):
             prompt = event.prompts[number] if number < len(event.prompts) else ""
             mark = " (average)" if "-ema-" in PurePosixPath(file).name else ""
-            title = f"{without_paths(prompt)}{mark}"
+            concept = event.concepts[number] if number < len(event.concepts) else ""
+            title = without_paths(f"{concept}: {prompt}" if concept else prompt) + mark
             counts[title] = counts.get(title, 0) + 1
             picture = _picture(folder, file)
             if picture is not None and file not in files:
                 files.add(file)
                 found[(title, counts[title])] = picture
+                nearest = _picture(folder, event.nearest[number]) if number < len(event.nearest) else None
+                if nearest is not None:
+                    found[(f"{NEAREST} {title}", counts[title])] = nearest
     return found
 
 

@@ -179,8 +179,8 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Channels Last",
-            "Another order of numbers in memory, faster for convolutions on some cards. Auto: off, as long as "
-            "nobody has measured a card where it wins.",
+            "Another order of numbers in memory, faster for convolutions on some cards. Auto: off, until it "
+            "was measured to win.",
             choices=AUTO_ON_OFF,
         ),
     ] = "auto"

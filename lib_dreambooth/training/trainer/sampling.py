@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from lib_dreambooth.adapters.parts import previewing
 from lib_dreambooth.base.errors import Cancelled, UserError
+from lib_dreambooth.data.health.nearest import NearestPictures
 from lib_dreambooth.runs.events import Event, Phase, Sampled, Warned
+from lib_dreambooth.sampling.infotext import save_picture
 from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.epochs import on_card
@@ -77,9 +80,34 @@ class Previewer:
                 step=step,
                 prompts=tuple(one.prompt for one in drawn),
                 epoch=epoch,
+                concepts=tuple(one.concept for one in drawn),
+                nearest=self._nearest([one.path for one in drawn]),
             )
         )
         return [one.path for one in drawn]
+
+    def _nearest(self, drawn: list[Path]) -> tuple[str, ...]:
+        """Puts the training picture most like each preview beside it, where that is wanted."""
+        if not self.ready.run.previews.nearest:
+            return ()
+        return tuple(self._beside(path) for path in drawn)
+
+    def _beside(self, path: Path) -> str:
+        """Puts what a preview is most like beside it; empty where there is nothing, or it cannot be."""
+        beside = path.with_name(f"{path.stem}-nearest{path.suffix}")
+        try:
+            picture = self._pictures.of(path)
+            if picture is None:
+                return ""
+            save_picture(beside, picture, "")
+        except (UserError, OSError) as error:
+            log.warning("what %s is most like could not be shown: %s", path.name, error)
+            return ""
+        return self.show(beside)
+
+    @cached_property
+    def _pictures(self) -> NearestPictures:
+        return NearestPictures(self.ready.dataset)
 
 
 def failed(step: int, error: Exception) -> UserError:
