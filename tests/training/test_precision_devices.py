@@ -23,6 +23,8 @@ def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
         ("auto", "cuda:1", "cuda:1"),
         ("auto", torch.device("cpu"), "cpu"),
         ("auto", None, "cuda"),
+        ("cuda", "cuda:1", "cuda:1"),
+        ("cuda", "cpu", "cuda"),
         ("cuda:0", "cuda:1", "cuda:0"),
         (" CPU ", "cuda:1", "cpu"),
     ],

@@ -16,7 +16,8 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Device",
-            "Auto: the WebUI's graphics card. cpu: slow, for trying out. cuda:1 and so on: another card.",
+            "Auto: the WebUI's graphics card, also where --device-id chose it. cpu: slow, for trying out. "
+            "cuda:1 and so on: another card.",
             choices={"auto": "Auto", "cpu": "CPU (slow)", "cuda": "CUDA", "mps": "Apple"},
             open_choices=True,
             old=names("use_cpu"),

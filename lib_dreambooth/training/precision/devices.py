@@ -32,11 +32,15 @@ class Ability:
 def choose_device(setting: str, of_host: torch.device | str | None = None) -> torch.device:
     """The device that the setting names; "auto" is the host's, or the best there is.
 
+    Without a number the card is the host's too, which `--device-id` may have made another than the first.
+
     Raises UserError for devices that are not here or cannot train.
     """
     name = setting.strip().lower()
     if name == "auto":
         name = str(of_host) if of_host is not None else best_device()
+    elif of_host is not None and str(of_host).partition(":")[0] == name:
+        name = str(of_host)
     kind, colon, number = name.partition(":")
     if kind in DIRECTML:
         raise UserError(

@@ -19,6 +19,7 @@ WITHOUT_SUBJECT = "a photo of a street in a town"
 SANITY = "sanity"
 # Captions that are drawn where no word calls the subject.
 MOST_CAPTIONS = 2
+STEPS_LOOKED_AT = 50
 # Latents are this many pixels wide.
 SIDE_STEP = 8
 
@@ -90,7 +91,7 @@ def made_prompts(run: Run, captions: Sequence[str] = ()) -> list[PreviewPrompt]:
 def captions_shown(dataset: Dataset, most: int = MOST_CAPTIONS) -> list[str]:
     """The first different captions that are trained, as prompts that say the same."""
     found: dict[str, None] = {}
-    for step in dataset.plan.steps(0, dataset.plan.steps_per_epoch):
+    for step in dataset.plan.steps(0, min(STEPS_LOOKED_AT, dataset.plan.steps_per_epoch)):
         for batch in step:
             for visit in batch.visits:
                 if not visit.item.is_class and (caption := dataset.caption(visit, batch)):
