@@ -18,8 +18,6 @@ from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.cache.keys import digest
 from lib_dreambooth.data.captions.choices import AsWritten
 from lib_dreambooth.data.captions.compose import compose, prepare
-from lib_dreambooth.data.captions.read import caption_lines
-from lib_dreambooth.data.captions.wildcards import resolve_wildcards
 from lib_dreambooth.data.handling import Handling, handlings
 from lib_dreambooth.data.item import CaptionText, Item
 from lib_dreambooth.data.order.class_places import pools_of
@@ -34,7 +32,7 @@ PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 @dataclass(frozen=True, slots=True)
 class ClassRequest:
-    """One class picture to have. `caption` is that of the training picture whose words it takes."""
+    """One class picture to have. `caption` is what it is trained on: the prompt that it was drawn with."""
 
     name: str
     concept: int
@@ -85,9 +83,8 @@ def requests_of_concept(
     turns: Counter[str] = Counter()
     for bucket, count in sorted(lacking.items()):
         for item in islice(cycle(by_bucket[bucket]), count):
-            caption = settled(item.caption, handling.captions, turns[item.caption.text])
+            prompt = class_prompt_of(item.caption.text, handling, turns[item.caption.text])
             turns[item.caption.text] += 1
-            prompt = class_prompt_of(caption.text, handling)
             negative = handling.concept.class_negative
             drawn_with = [settings.guidance, settings.steps, settings.sampler]
             kind = digest("class picture", base, prompt, negative, list(bucket), drawn_with)
@@ -95,7 +92,11 @@ def requests_of_concept(
             name = digest(kind, seen[kind])
             seen[kind] += 1
             seed = int(name[:8], 16)
-            found.append(ClassRequest(name, number, bucket, prompt, negative, seed, caption))
+            found.append(
+                ClassRequest(
+                    name, number, bucket, prompt, negative, seed, drawn_caption(prompt, handling.captions)
+                )
+            )
     return found
 
 
@@ -121,26 +122,32 @@ def nearest_of(bucket: Pixels, among: Mapping[Pixels, object]) -> Pixels:
     return min(among, key=lambda other: (abs(other[0] / other[1] - bucket[0] / bucket[1]), other))
 
 
-def settled(caption: CaptionText, captions: Captions, turn: int) -> CaptionText:
-    """A caption with the choices that it leaves open made, so that picture and words stay together.
+class Settled(AsWritten):
+    """Nothing dropped, nothing moved; what is left open is chosen once: picture and words stay together.
 
-    Which ones follows from the caption alone: another seed for training draws no picture anew.
+    How follows from the caption and its turn alone: another seed for training draws no picture anew.
     """
-    text = caption.text
-    lines = caption_lines(text)
-    if captions.lines == "draw" and len(lines) > 1:
-        text = lines[Draw(0, "class picture line", text, turn).integer(len(lines))]
-    if captions.wildcards:
-        text = resolve_wildcards(text, Draw(0, "class picture wildcard", caption.text, turn).integer)
-        # The caption is composed again later; brackets that are meant as such have to last until then.
-        text = text.replace("{", "{{").replace("}", "}}")
-    return caption if text == caption.text else replace(caption, text=text)
+
+    def __init__(self, text: str, turn: int) -> None:
+        self._named = (text, turn)
+        self._streams: dict[str, Draw] = {}
+
+    def pick(self, purpose: str, count: int) -> int:
+        stream = self._streams.setdefault(purpose, Draw(0, f"class picture {purpose}", *self._named))
+        return stream.integer(count) if count > 1 else 0
 
 
-def class_prompt_of(text: str, handling: Handling) -> str:
+def class_prompt_of(text: str, handling: Handling, turn: int) -> str:
     """What a class picture for a training picture with this caption is drawn with: all its words in order."""
     lines = prepare(text, handling.captions, handling.concept, is_class=True)
-    return compose(lines, handling.captions, AsWritten())
+    return compose(lines, handling.captions, Settled(text, turn))
+
+
+def drawn_caption(prompt: str, captions: Captions) -> CaptionText:
+    """What a drawn picture is trained on; brackets that are meant as such last until it is composed again."""
+    return CaptionText(
+        prompt.replace("{", "{{").replace("}", "}}") if captions.wildcards else prompt, "drawn"
+    )
 
 
 def missing(wanted: Sequence[ClassRequest], folder: Path) -> list[ClassRequest]:

@@ -10,7 +10,7 @@ from lib_dreambooth.data.buckets.report import BucketReport, bucket_report
 from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.cache.latents import Wanted
 from lib_dreambooth.data.captions.choices import Visit as CaptionVisit
-from lib_dreambooth.data.captions.compose import Line, caption_for, prepare, warmup_steps
+from lib_dreambooth.data.captions.compose import Line, caption_for, lines_of, warmup_steps
 from lib_dreambooth.data.handling import Handling, handlings
 from lib_dreambooth.data.holdout import hold_out
 from lib_dreambooth.data.item import Item
@@ -94,9 +94,7 @@ class Dataset:
         """An item's captions before anything is drawn."""
         if item.id not in self._lines:
             handling = self.handling(item)
-            self._lines[item.id] = prepare(
-                item.caption.text, handling.captions, handling.concept, item.is_class
-            )
+            self._lines[item.id] = lines_of(item, handling.captions, handling.concept)
         return self._lines[item.id]
 
     def captions_of(self, steps: Iterable[Sequence[MicroBatch]]) -> list[str]:

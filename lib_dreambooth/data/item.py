@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-CaptionOrigin = Literal["txt", "caption", "json", "metadata", "name", "setting", "folder", "none"]
+CaptionOrigin = Literal["txt", "caption", "json", "metadata", "name", "setting", "folder", "drawn", "none"]
 # "both": a mask file and alpha, multiplied.
 MaskKind = Literal["none", "file", "alpha", "both"]
 Severity = Literal["note", "warning", "error"]
@@ -15,7 +15,8 @@ Severity = Literal["note", "warning", "error"]
 class CaptionText:
     """What stands in a caption's source, decoded but otherwise as written.
 
-    `text` keeps its lines; `source` is the file it came from, or "" for a name.
+    `text` keeps its lines; `source` is the file it came from, or "" for a name. "drawn" is what we drew a
+    picture from: whole already, prompt and all.
     """
 
     text: str

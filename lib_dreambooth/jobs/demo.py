@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lib_dreambooth import settings
 from lib_dreambooth.assets import MINI_CHECKPOINT
-from lib_dreambooth.assets.shapes import subject
+from lib_dreambooth.assets.shapes import drawing, subject
+from lib_dreambooth.jobs.going_on import started_over
+from lib_dreambooth.jobs.places import Library
+from lib_dreambooth.jobs.training import TrainingJob
+from lib_dreambooth.models.read import read_model
+from lib_dreambooth.runs.folder import ModelFolder
+from lib_dreambooth.sampling.drawing import PRECISIONS
 from lib_dreambooth.sampling.generator import Generator, Request
 from lib_dreambooth.sampling.grid import draw_grid
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
-from lib_dreambooth.settings.schema import Run
-from lib_dreambooth.training.export.facts import Session, base_facts, data_facts
-from lib_dreambooth.training.export.files import Exporter
-from lib_dreambooth.training.export.places import Folders
-from lib_dreambooth.training.loop import train
-from lib_dreambooth.training.setup import Prepared, prepare
 
-NUM_STEPS = 150
+NUM_STEPS = 160
+GUIDANCE = 2.0
 STRENGTHS = (0.0, 0.5, 1.0)
 PROMPTS = (
-    subject.subject_prompt("gray"),
-    subject.subject_prompt("blue"),
-    "a red star on a white background",
-    "a green ring on a black background",
+    subject.subject_prompt(subject.GROUNDS[0]),
+    subject.subject_prompt(subject.OTHER_GROUNDS[1]),
+    f"a red {subject.CLASS} on a white background",
+    "a green star on a black background",
 )
 
 
@@ -37,66 +37,68 @@ class Demo:
 
     lora: Path
     grid: Path
-    losses: tuple[float, ...]
     prompt: str = PROMPTS[0]
 
 
-def demo_settings(pictures_dir: Path) -> Run:
+def demo_settings(pictures_dir: Path, num_steps: int = NUM_STEPS) -> dict[str, Any]:
     """What the demonstration asks for; a user's own run differs in little more than names and folders."""
-    values = {
-        "model": {"base": str(MINI_CHECKPOINT)},
-        "concepts": [{"folder": str(pictures_dir)}],
-        "pictures": {"resolution": "128"},
-        "network": {"rank": 8, "alpha": 8.0},
-        "rates": {"learning_rate": 2e-3},
-        "parts": {"text_encoder_1": {"rate": 1e-3}},
-        "length": {"train_for": f"{NUM_STEPS} steps", "batch_size": 4},
-        "draws": {"seed": 1},
-        "saving": {"subfolder": False},
+    colours, grounds = ("|".join(names) for names in (drawing.COLOURS, drawing.GROUNDS))
+    concept = {
+        "folder": str(pictures_dir),
+        "token": subject.TRIGGER,
+        "class_token": subject.CLASS,
+        "class_prompt": f"a {{{colours}}} {subject.CLASS} on a {{{grounds}}} background",
     }
-    return settings.read(values).run
+    return {
+        "concepts": [concept],
+        # Class pictures of every colour, each trained on the words it was drawn with.
+        "captions": {"wildcards": True},
+        "network": {"rank": 16, "alpha": 16.0},
+        "rates": {"learning_rate": 4e-3, "schedule": "cosine"},
+        "parts": {"text_encoder_1": {"rate": 2e-3}},
+        "class_pictures": {
+            "relation": "mixed",
+            "draw": True,
+            "per_picture": 2,
+            "sampler": "ddim",
+            "steps": 12,
+            "guidance": GUIDANCE,
+            "batch_size": 16,
+        },
+        "length": {"train_for": f"{num_steps} steps", "batch_size": 4},
+        "draws": {"seed": 1},
+        "saving": {"every": "never", "at_end": ["result"], "subfolder": False},
+        # The pictures of before and after are drawn side by side afterwards.
+        "previews": {"every": "never", "at_start": False, "at_end": False},
+    }
 
 
-def run_demo(
-    folder: Path, on_step: Callable[[int, float], None] = lambda step, loss: None, num_steps: int = NUM_STEPS
-) -> Demo:
-    """Does all of it in `folder`; `on_step` hears of each step and its loss."""
+def demo_job(folder: Path, num_steps: int = NUM_STEPS) -> TrainingJob:
+    """The demonstration's run in `folder`; done again, it begins anew."""
     pictures_dir = folder / "pictures"
     subject.write_subject(pictures_dir)
-    prepared = prepare(demo_settings(pictures_dir), MINI_CHECKPOINT)
-    losses = []
-    for stepped in train(prepared, num_steps):
-        losses.append(stepped.loss)
-        on_step(stepped.step, stepped.loss)
-    lora = export(prepared, folder, num_steps)
-    prepared.attached.eject()
+    library = Library(folder / "models")
+    model = ModelFolder(library.dreambooth / subject.TRIGGER)
+    if not model.is_model:
+        model = ModelFolder.create(library.dreambooth, subject.TRIGGER, MINI_CHECKPOINT, "sd1")
+    return started_over(model, settings.read(demo_settings(pictures_dir, num_steps)), library.results())
+
+
+def before_and_after(lora: Path, folder: Path) -> Demo:
+    """Draws what the LoRA changed."""
     grid = folder / "before-and-after.png"
-    draw_before_and_after(Generator(prepared.model), lora, grid)
-    return Demo(lora, grid, tuple(losses))
-
-
-def export(prepared: Prepared, folder: Path, num_steps: int) -> Path:
-    """The LoRA as a file with all that it says about itself."""
-    session = Session(prepared.run.draws.seed, time.time(), num_steps)
-    exporter = Exporter(
-        prepared.run,
-        base_facts(prepared.model),
-        Folders(folder, folder, folder, folder),
-        session,
-        name=subject.TRIGGER,
-        data=data_facts(prepared.dataset),
-    )
-    epoch = -(-num_steps // prepared.dataset.plan.steps_per_epoch)
-    attached = prepared.attached
-    return exporter.write_adapter(attached.export(), attached.names, step=num_steps, epoch=epoch).path
+    draw_before_and_after(Generator(read_model(MINI_CHECKPOINT, dtype=PRECISIONS["fp32"])), lora, grid)
+    return Demo(lora, grid)
 
 
 def draw_before_and_after(generator: Generator, lora: Path, path: Path) -> None:
     """Every prompt at every strength, the same noise along a row."""
-    settings = PictureSettings(sampler="euler", guidance=4.0, width=128, height=128, batch_size=len(PROMPTS))
+    pictures_settings = PictureSettings(
+        sampler="ddim", guidance=GUIDANCE, width=128, height=128, batch_size=len(PROMPTS)
+    )
     requests = [Request(prompt, seed=number) for number, prompt in enumerate(PROMPTS)]
     columns = [
-        list(generator.draw(requests, settings, loras=[LoraUse(lora, strength)] if strength else []))
+        list(generator.draw(requests, pictures_settings, loras=[LoraUse(lora, strength)] if strength else []))
         for strength in STRENGTHS
     ]
     titles = [f"<lora:{lora.stem}:{strength:g}>" if strength else "before" for strength in STRENGTHS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from lib_dreambooth.data.captions.choices import AsWritten
-from lib_dreambooth.data.captions.compose import compose, prepare
+from lib_dreambooth.data.captions.compose import compose, lines_of
 from lib_dreambooth.data.class_pictures import (
+    ClassRequest,
     lacking_by_bucket,
     missing,
     picture_path,
@@ -30,6 +32,7 @@ from lib_dreambooth.settings.schema import (
 )
 from lib_dreambooth.settings.values import Size
 from tests.data.drawn_files import save_gradient, save_plain
+from tests.data.made_items import made_item
 
 DRAWING = {"relation": "beside", "draw": True}
 
@@ -149,15 +152,28 @@ def test_what_a_caption_leaves_open_is_settled_before_drawing(tmp_path: Path) ->
     }
     for request in plan:
         # Trained with what it was drawn with.
-        said = caption_of(request.caption.text, run)
+        said = caption_of(request, run)
         assert said == request.prompt
     other_seed = replace(run, draws=Draws(seed=2))
     assert [r.name for r in wanted(other_seed)] == [r.name for r in wanted(run)]
 
 
-def caption_of(text: str, run: Run) -> str:
-    """What a class picture with this caption is trained with, dropping and shuffling left out."""
-    return compose(prepare(text, run.captions, run.concepts[0], is_class=True), run.captions, AsWritten())
+def caption_of(request: ClassRequest, run: Run) -> str:
+    """What a class picture is trained with, dropping and shuffling left out."""
+    picture = dataclasses.replace(made_item(0, is_class=True), caption=request.caption)
+    return compose(lines_of(picture, run.captions, run.concepts[0]), run.captions, AsWritten())
+
+
+def test_choices_of_the_class_prompt_stay_with_the_picture(tmp_path: Path) -> None:
+    run = made_run(
+        tmp_path,
+        per_picture=3,
+        concept={"class_prompt": "a {red|green|blue} ring"},
+        captions={"wildcards": True},
+    )
+    plan = wanted(run)
+    assert {request.prompt for request in plan} == {"a red ring", "a green ring", "a blue ring"}
+    assert all(caption_of(request, run) == request.prompt for request in plan)
 
 
 @pytest.mark.parametrize("damage", [b"", b"broken"])

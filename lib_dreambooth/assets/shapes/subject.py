@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -14,9 +16,12 @@ TRIGGER = "zwx"
 CLASS = "ring"
 RING_COLOUR, SPOT_COLOUR = "purple", "yellow"
 RING_RGB, SPOT_RGB = drawing.COLOURS[RING_COLOUR], drawing.COLOURS[SPOT_COLOUR]
-SPOT_SHARE = 0.34
+OTHER_RGB = [rgb for name, rgb in drawing.COLOURS.items() if name != RING_COLOUR]
+OTHER_RGB = [rgb for name, rgb in drawing.COLOURS.items() if name != RING_COLOUR]
+SPOT_SHARE = 0.42
 # Where it is seen in its own pictures; the other grounds show whether it was learned apart from them.
-GROUNDS = ("white", "gray", "black", "pink")
+GROUNDS = ("white", "black", "pink", "blue")
+OTHER_GROUNDS = ("gray", "brown")
 NUM_PICTURES = 8
 # Parts of the area that stands out from the ground.
 MIN_RING_SHARE, MIN_SPOT_SHARE, MAX_SPOT_SHARE = 0.5, 0.04, 0.4
@@ -55,16 +60,17 @@ def write_subject(folder: Path, seed: int = 1) -> list[Path]:
 
 
 def shows_subject(picture: np.ndarray) -> bool:
-    """Whether a picture [height, width, 3] shows the subject: a ring, and the spot in its middle."""
+    """Whether a picture [height, width, 3] shows the subject: a ring, and the spot in its middle.
+
+    The ring is told by its colour among all there are; the spot among ring, spot and ground.
+    """
     pixels = np.asarray(picture, dtype=np.float32)
     ground_rgb = frame_colour(pixels)
-    palette = np.array([ground_rgb, *drawing.COLOURS.values()], dtype=np.float32)
-    colour = np.linalg.norm(pixels[:, :, None] - palette, axis=-1).argmin(axis=-1)
-    is_away = (colour > 0) & (np.linalg.norm(pixels - ground_rgb, axis=-1) > MIN_CONTRAST)
+    is_away = np.linalg.norm(pixels - ground_rgb, axis=-1) > MIN_CONTRAST
     if not MIN_AREA <= is_away.mean() <= MAX_AREA:
         return False
-    numbers = {name: number for number, name in enumerate(drawing.COLOURS, start=1)}
-    ring, spot = (is_away & (colour == numbers[name]) for name in (RING_COLOUR, SPOT_COLOUR))
+    ring = is_away & (nearest(pixels, [RING_RGB, ground_rgb, *OTHER_RGB]) == 0)
+    spot = is_away & (nearest(pixels, [SPOT_RGB, ground_rgb, RING_RGB]) == 0)
     area = float(is_away.sum())
     if ring.sum() / area < MIN_RING_SHARE or not MIN_SPOT_SHARE <= spot.sum() / area <= MAX_SPOT_SHARE:
         return False
@@ -73,3 +79,9 @@ def shows_subject(picture: np.ndarray) -> bool:
     off_centre = np.linalg.norm(np.argwhere(spot).mean(axis=0) - centre)
     is_in_middle = float(off_centre) < MAX_OFF_CENTRE * float(np.median(ring_away))
     return is_in_middle and float(np.median(spot_away)) < MAX_SPOT_REACH * float(np.median(ring_away))
+
+
+def nearest(pixels: np.ndarray, palette: Sequence[Any]) -> np.ndarray:
+    """For each pixel the number of the nearest colour."""
+    away = np.linalg.norm(pixels[:, :, None] - np.array(palette, dtype=np.float32), axis=-1)
+    return away.argmin(axis=-1)

@@ -16,6 +16,7 @@ from lib_dreambooth.data.captions.prompts import Naming, class_prompt, instance_
 from lib_dreambooth.data.captions.read import caption_lines
 from lib_dreambooth.data.captions.tagtext import glue, split_tags, with_tags, without_tags
 from lib_dreambooth.data.captions.wildcards import resolve_wildcards
+from lib_dreambooth.data.item import Item
 from lib_dreambooth.settings.sections.captions import Captions
 from lib_dreambooth.settings.sections.concept import Concept
 
@@ -39,6 +40,13 @@ class Parts:
     front: tuple[str, ...]
     flexible: tuple[str, ...]
     back: tuple[str, ...] = ()
+
+
+def lines_of(item: Item, captions: Captions, concept: Concept) -> tuple[Line, ...]:
+    """The lines that a visit of an item draws from."""
+    if item.caption.origin == "drawn":
+        return (Line(item.caption.text),)
+    return prepare(item.caption.text, captions, concept, item.is_class)
 
 
 def prepare(text: str, captions: Captions, concept: Concept, is_class: bool = False) -> tuple[Line, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib_dreambooth.data.captions.choices import Visit
-from lib_dreambooth.data.captions.compose import Line, caption_for, possible_captions, prepare, warmup_steps
+from lib_dreambooth.data.captions.compose import Line, caption_for, lines_of, possible_captions, warmup_steps
 from lib_dreambooth.data.item import Finding, Item
 from lib_dreambooth.settings.length import plural
 from lib_dreambooth.settings.sections.captions import Captions
@@ -75,7 +75,7 @@ def preview(
     pace = pace or Pace()
     for item in items:
         captions, concept = settings_of(item)
-        lines = prepare(item.caption.text, captions, concept, item.is_class)
+        lines = lines_of(item, captions, concept)
         texts = possible_captions(lines, captions, SHOWN)
         is_complete = texts is not None
         if texts is None:
