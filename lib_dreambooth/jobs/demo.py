@@ -20,11 +20,11 @@ from lib_dreambooth.sampling.grid import draw_grid
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 
-NUM_STEPS = 160
+NUM_STEPS = 140
 GUIDANCE = 2.0
 STRENGTHS = (0.0, 0.5, 1.0)
 PROMPTS = (
-    subject.subject_prompt(subject.GROUNDS[0]),
+    subject.subject_prompt(subject.GROUNDS[1]),
     subject.subject_prompt(subject.OTHER_GROUNDS[1]),
     f"a red {subject.CLASS} on a white background",
     "a green star on a black background",
@@ -54,10 +54,10 @@ def demo_settings(pictures_dir: Path, num_steps: int = NUM_STEPS) -> dict[str, A
         # Class pictures of every colour, each trained on the words it was drawn with.
         "captions": {"wildcards": True},
         "network": {"rank": 16, "alpha": 16.0},
-        "rates": {"learning_rate": 4e-3, "schedule": "cosine"},
+        "rates": {"learning_rate": 4e-3},
         "parts": {"text_encoder_1": {"rate": 2e-3}},
         "class_pictures": {
-            "relation": "mixed",
+            "relation": "beside",
             "draw": True,
             "per_picture": 2,
             "sampler": "ddim",
