@@ -25,6 +25,7 @@ def say(
     forecast: Mapping[str, str] | None = None,
     paths: Sequence[str] = (),
     disk_bytes: int | None = None,
+    memory_bytes: int | None = None,
 ) -> None:
     """The plan of a run; `forecast` adds lines such as memory and disk, `paths` are all files for use."""
     beside = run.class_pictures.relation == "beside"
@@ -39,7 +40,7 @@ def say(
     ]
     out.table([(f"{name}:", text) for name, text in rows])
     answer = as_json(found, arithmetic, plan, forecast or {})
-    out.result({**answer, "paths": list(paths), "disk_bytes": disk_bytes})
+    out.result(answer | {"paths": list(paths), "disk_bytes": disk_bytes, "memory_bytes": memory_bytes})
 
 
 def times_text(steps: Sequence[int] | None, every: str) -> str:

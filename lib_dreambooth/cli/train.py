@@ -144,6 +144,7 @@ def say_plan(plan: RunPlan, place: Library, name: str, folder: ModelFolder | Non
         "model": f"{where}{'' if folder is not None else ' (would be made)'}",
         **({"class pictures": f"{plan.new_class_pictures:,} to be drawn"} if plan.new_class_pictures else {}),
         **({"last file": shown[-1]} if shown else {}),
+        "memory": plan.memory.text(),
         "disk": plan.disk.text() + ("" if plan.disk.is_enough else ": too little"),
     }
     dry_run.say(
@@ -156,4 +157,5 @@ def say_plan(plan: RunPlan, place: Library, name: str, folder: ModelFolder | Non
         forecast=extra,
         paths=shown,
         disk_bytes=plan.disk.total,
+        memory_bytes=plan.memory.total,
     )

@@ -69,7 +69,8 @@ def num_trained(run: Run, kind: FileKind) -> int:
     shapes = [
         shape
         for planned in plan_low_rank(ground)
-        for shape in lora_shapes(ground.shape(planned.target), planned.rank).values()
+        for name, shape in lora_shapes(ground.shape(planned.target), planned.rank).items()
+        if name != "alpha"
     ]
     return sum(math.prod(shape) for shape in shapes)
 

@@ -14,6 +14,7 @@ from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.completing import complete, kind_of_base
 from lib_dreambooth.jobs.disk import DiskNeed, disk_need
+from lib_dreambooth.jobs.memory import MemoryNeed, memory_need
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.settings.length import LengthPlan, plan_length
 from lib_dreambooth.settings.outline import Outline, outline
@@ -44,6 +45,7 @@ class RunPlan:
     findings: tuple[Finding, ...]
     files: tuple[Path, ...]
     disk: DiskNeed
+    memory: MemoryNeed
 
     @property
     def run(self) -> Run:
@@ -67,7 +69,7 @@ def plan_run(
     run = sourced.run
     kind = kind_of_base(Path(run.model.base))
     device = choose_device(run.memory.device, host_device)
-    resolve(run.precision, ability_of(device))
+    arithmetic = resolve(run.precision, ability_of(device))
     find(run.optimizer.name, device.type)
     scanned = scan(run, progress=progress)
     scanned, num_new = with_class_pictures(run, scanned, folder)
@@ -89,6 +91,7 @@ def plan_run(
         findings=scanned.findings,
         files=expected_files(run, found, length, name, results),
         disk=disk_need(run, kind, found.files, place_of(run, results)),
+        memory=memory_need(run, kind, arithmetic),
     )
 
 
