@@ -67,10 +67,11 @@ def test_it_is_gone_after_an_exception(unet: Any) -> None:
 
 
 def test_every_choice_gives_the_same_picture(unet: Any) -> None:
-    noisy, states = torch.randn(2, 4, 8, 8), torch.randn(2, 77, 64)
+    random = torch.Generator().manual_seed(5)
+    noisy, states = torch.randn(2, 4, 8, 8, generator=random), torch.randn(2, 77, 64, generator=random)
     answers = {}
     for setting in ("auto", "sdpa", "sliced"):
         with attention(unet, setting), torch.no_grad():
             answers[setting] = unet(noisy, torch.tensor([3, 500]), states).sample
     assert torch.equal(answers["auto"], answers["sdpa"])
-    assert torch.allclose(answers["sliced"], answers["sdpa"], atol=1e-5)
+    assert torch.allclose(answers["sliced"], answers["sdpa"], rtol=1e-4, atol=1e-4)
