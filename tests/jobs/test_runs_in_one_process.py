@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import (
+    UNet2DConditionModel,
+)  # here: a first import inside a run would leave its frames in a log
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -91,7 +94,7 @@ def shared_things() -> dict[str, Any]:
 def unets() -> set[int]:
     """The UNets that are alive; other tests may keep some."""
     gc.collect()
-    return {id(thing) for thing in gc.get_objects() if type(thing).__name__ == "UNet2DConditionModel"}
+    return {id(thing) for thing in gc.get_objects() if type(thing) is UNet2DConditionModel}
 
 
 def test_each_run_as_if_alone_and_nothing_left(tmp_path: Path) -> None:
