@@ -89,7 +89,7 @@ def say_findings(plan: RunPlan, out: Out) -> None:
     """What was found about the pictures, beside the plan."""
     for finding in plan.findings:
         if finding.severity != "note":
-            text = " ".join(part for part in (finding.what, finding.effect, finding.todo) if part)
+            text = finding.sentence()
             place = ", ".join(visible_line(path) for path in finding.paths[:3])
             out.note(f"{place}: {text}" if place else text)
 

@@ -66,6 +66,10 @@ class Finding:
     effect: str = ""
     todo: str = ""
 
+    def sentence(self) -> str:
+        """All of it for people, without the files."""
+        return " ".join(part for part in (self.what, self.effect, self.todo) if part)
+
     def to_json(self) -> dict[str, object]:
         """The form that `--json` and the page print."""
         return {

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from lib_dreambooth.base.errors import FileError, UserError
+from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.formats.checkpoint import kind_of
 from lib_dreambooth.formats.container import open_tensors
 from lib_dreambooth.formats.kinds import FileKind
@@ -16,6 +16,7 @@ from lib_dreambooth.settings.deciding import decided
 from lib_dreambooth.settings.readiness import require_complete
 from lib_dreambooth.settings.reading import update
 from lib_dreambooth.settings.sources import DECIDED, Sourced
+from lib_dreambooth.training.trainer.preparing import require_plain
 
 SEEDS = 1 << 31
 
@@ -57,11 +58,5 @@ def kind_of_base(base: Path) -> FileKind:
     with open_tensors(base) as file:
         kind = kind_of(file)
     require_usable(kind, base, None)
-    if kind.variant:
-        raise FileError(
-            f"is an {kind.variant} model, which cannot be trained on pictures alone.",
-            where=str(base),
-            todo="Choose the plain model of the same family; the result works with both.",
-            code="unsupported-model",
-        )
+    require_plain(kind, base)
     return kind

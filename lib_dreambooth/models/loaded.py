@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lib_dreambooth.base.hashing import sha256_of
 from lib_dreambooth.diffusion.schedule import NoiseSchedule
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
@@ -18,8 +18,6 @@ from lib_dreambooth.models.build import move
 from lib_dreambooth.models.families import Family, TextRule
 from lib_dreambooth.models.text_encoder import TextEncoder
 from lib_dreambooth.models.tokenizer import Tokenizer, clip_tokenizer
-
-HASH_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,7 @@ class Source:
     @functools.cached_property
     def sha256(self) -> str:
         """The whole file's SHA-256, 64 hex digits; read when first asked for. Empty for a folder."""
-        if not self.path.is_file():
-            return ""
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(HASH_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+        return sha256_of(self.path) if self.path.is_file() else ""
 
     @property
     def name(self) -> str:

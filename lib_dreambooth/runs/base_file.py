@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_dreambooth.base.errors import FileError
+from lib_dreambooth.base.hashing import sha256_of
 
-HASH_BLOCK = 1 << 22
 WEIGHTS = (".safetensors", ".bin")
 
 
@@ -45,19 +45,11 @@ def hash_of(path: Path) -> str:
     """SHA-256 of a file, or over the hashes of a folder's weight files in the order of their names."""
     try:
         if not path.is_dir():
-            return _file_hash(path)
-        lines = [f"{_file_hash(file)} {file.relative_to(path).as_posix()}\n" for file in base_files(path)]
+            return sha256_of(path)
+        lines = [f"{sha256_of(file)} {file.relative_to(path).as_posix()}\n" for file in base_files(path)]
     except OSError as error:
         raise missing(path) from error
     return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def is_untouched(base: BaseFile) -> bool:

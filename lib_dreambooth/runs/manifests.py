@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lib_dreambooth.base.hashing import sha256_of
 from lib_dreambooth.formats.folder import STATE_FILES
 
 MANIFEST = "manifest.json"
 VERSION = 1
 LARGEST = 65536
-HASH_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,8 @@ def problem_of(folder: Path, manifest: Manifest, *, thorough: bool = True) -> st
             size = (folder / name).stat().st_size
             if size != digest.num_bytes:
                 return f"{name} has {size:,} bytes in place of {digest.num_bytes:,}"
-            if thorough and _hash(folder / name) != digest.sha256:
+            if thorough and sha256_of(folder / name) != digest.sha256:
                 return f"{name} was changed or damaged: its hash is another one"
         except OSError as error:
             return f"{name} cannot be read ({error.strerror or error})"
     return ""
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.settings.schema import Ema
-from lib_dreambooth.training.optimizers.mover import Part
 
 
 def decay_at(decay: float, step: int, every: int = 1) -> float:

@@ -129,6 +129,7 @@ def test_a_folder_that_refuses_is_reported_and_the_rest_is_read(
     assert [(f.code, Path(f.paths[0]).name) for f in listing.findings] == [("folder-unreadable", "extra")]
     with pytest.raises(FileError, match="cannot be read"):
         list_folder(tree / "extra")
+    monkeypatch.undo()  # the folder itself goes by scandir too
 
 
 def test_no_folder_and_a_file_get_a_sentence(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def run_with(run: MadeRun, number: int, action: Callable[[], object]) -> Any:
     [
         (preparing, "read_model", ON_CARD, "reading the model"),
         pytest.param(preparing, "read_model", MemoryError(), "reading the model", marks=pytest.mark.slow),
-        (stepping, "micro_step", ON_CARD, "training"),
+        (stepping, "losses_of", ON_CARD, "training"),
         pytest.param(Optimizer, "step", ON_CPU, "training", marks=pytest.mark.slow),
     ],
 )
@@ -132,7 +132,7 @@ def test_no_memory_in_a_later_step_keeps_what_was_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun
 ) -> None:
     run = short(tmp_path, saving={"state_every": "never"})
-    monkeypatch.setattr(stepping, "micro_step", failing(ON_CARD, stepping.micro_step, at=4))
+    monkeypatch.setattr(stepping, "losses_of", failing(ON_CARD, stepping.losses_of, at=4))
     fails(run, "out-of-memory")
     assert [(event.what, event.step) for event in run.told(Saved)] == [("result", 2), ("state", 3)]
     monkeypatch.undo()
@@ -303,7 +303,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_moves_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun
 ) -> None:
     run = short(tmp_path)
-    real, calls = stepping.micro_step, itertools.count(1)
+    real, calls = stepping.losses_of, itertools.count(1)
 
     def spoilt(*args: Any, **kwargs: Any) -> Any:
         losses = real(*args, **kwargs)
@@ -311,7 +311,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_moves_anything(
             object.__setattr__(losses, "total", losses.total * float("nan"))
         return losses
 
-    monkeypatch.setattr(stepping, "micro_step", spoilt)
+    monkeypatch.setattr(stepping, "losses_of", spoilt)
     told = fails(run, "not-finite")
     assert "step 3" in told.what and run.told(Finished)[0].step == 2
     assert run.states == ["step-00000001", "step-00000002"]
@@ -445,7 +445,7 @@ def test_a_mistake_of_ours_is_told_as_one_and_keeps_its_lines(
 @pytest.mark.slow
 def test_ctrl_c_ends_as_a_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short(tmp_path)
-    monkeypatch.setattr(stepping, "micro_step", failing(KeyboardInterrupt(), stepping.micro_step, at=2))
+    monkeypatch.setattr(stepping, "losses_of", failing(KeyboardInterrupt(), stepping.losses_of, at=2))
     with pytest.raises(KeyboardInterrupt):
         run.run()
     assert run.told(Finished)[0].outcome == "cancelled" and run.states == ["step-00000001"]

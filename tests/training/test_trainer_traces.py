@@ -40,14 +40,14 @@ class Ours(Exception):
 
 
 def step_fails(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    real = stepping.micro_step
+    real = stepping.losses_of
 
     def fail(*args: Any, **kwargs: Any) -> Any:
         losses = real(*args, **kwargs)
         losses.total.backward()
         raise error
 
-    monkeypatch.setattr(stepping, "micro_step", fail)
+    monkeypatch.setattr(stepping, "losses_of", fail)
 
 
 def end(run: MadeRun, ending: str, monkeypatch: pytest.MonkeyPatch) -> BaseException | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib_dreambooth.base import files
 from lib_dreambooth.base.errors import FileError, UserError
+from lib_dreambooth.base.hashing import sha256_of
 
 # Fetches an address into a file; how, and whether there is a network at all, is the caller's business.
 Fetch = Callable[[str, Path], None]
@@ -69,10 +69,4 @@ def obtain(pinned: Pinned, folder: Path, fetch: Fetch | None) -> Path:
 
 def has_content(path: Path, pinned: Pinned) -> bool:
     """Whether a file's bytes are the pinned ones."""
-    if path.stat().st_size != pinned.size_bytes:
-        return False
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest() == pinned.sha256
+    return path.stat().st_size == pinned.size_bytes and sha256_of(path) == pinned.sha256

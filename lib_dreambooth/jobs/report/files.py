@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from lib_dreambooth.base.hashing import sha256_of
 from lib_dreambooth.jobs.report.document import Table
 from lib_dreambooth.jobs.report.parts import STATE, Part
 from lib_dreambooth.jobs.report.words import NONE, counted, size
@@ -14,7 +14,6 @@ from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.manifests import manifest_of
 from lib_dreambooth.training.export.privacy import name_only
 
-BLOCK_BYTES = 1 << 22
 HASH_DIGITS = 10
 KINDS = {"result": "Result", "checkpoint": "Checkpoint", "diffusers": "Diffusers folder", STATE: "State"}
 GONE = "no longer there"
@@ -48,7 +47,7 @@ def _row(folder: ModelFolder, told: str, event: Saved) -> tuple[str, ...]:
             digest = _hash_of_state(path) or NONE
             remark = f"a folder of {counted(len(found), 'file')}"
         elif path.is_file():
-            num_bytes, digest = path.stat().st_size, hash_of(path)
+            num_bytes, digest = path.stat().st_size, sha256_of(path)
         else:
             remark = GONE
     except OSError:
@@ -56,15 +55,6 @@ def _row(folder: ModelFolder, told: str, event: Saved) -> tuple[str, ...]:
     name = name_only(told) or NONE
     step, epoch = f"{event.step:,}", f"{event.epoch:.1f}"
     return name, KINDS.get(event.what, event.what), step, epoch, size(num_bytes), digest[:HASH_DIGITS], remark
-
-
-def hash_of(path: Path) -> str:
-    """SHA-256 of a file, whose beginning a WebUI shows."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _hash_of_state(path: Path) -> str:

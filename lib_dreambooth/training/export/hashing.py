@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
+from lib_dreambooth.base.hashing import digest_of, sha256_of
 from lib_dreambooth.training.export.model_spec import HASH_KEY, HASH_START
 from lib_dreambooth.training.export.result import Result
 
-BLOCK_BYTES = 1 << 22
 NUM_DIGITS = 64
 EMPTY = HASH_START + "0" * NUM_DIGITS
 
@@ -36,23 +34,9 @@ def fill_in_hash(path: Path) -> None:
         file.write((HASH_START + digest).encode("ascii"))
 
 
-def whole_hash(path: Path) -> str:
-    """SHA-256 of all of a file."""
-    with path.open("rb") as file:
-        return digest_of(file)
-
-
-def digest_of(file: BinaryIO) -> str:
-    """SHA-256 of what follows."""
-    digest = hashlib.sha256()
-    while block := file.read(BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
-
-
 def measured(result: Result) -> Result:
     """The result with the size and hash of what is on the disk."""
     path = result.path
     if path.is_dir():
         return replace(result, size=sum(one.stat().st_size for one in path.rglob("*") if one.is_file()))
-    return replace(result, size=path.stat().st_size, sha256=whole_hash(path))
+    return replace(result, size=path.stat().st_size, sha256=sha256_of(path))

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.settings.length import LengthPlan
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.optimizers.arguments import checked, refused, takes
 from lib_dreambooth.training.optimizers.finding import NAME, find, library_module
-from lib_dreambooth.training.optimizers.mover import Key, Mover, Part
+from lib_dreambooth.training.optimizers.mover import Key, Mover
 from lib_dreambooth.training.optimizers.names import TORCH, Known
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
 from lib_dreambooth.training.rates.of_run import WORDS, rates_of

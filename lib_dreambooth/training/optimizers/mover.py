@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.training.optimizers.places import Moving, draw_in, tensors_in
 from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, to_tree
 from lib_dreambooth.training.precision.rounding import round_to
-
-
-class Part(Protocol):
-    """One trained tensor: its lasting name, its part of the model, its factor on the part's rate."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def parameter(self) -> nn.Parameter: ...
-    @property
-    def part(self) -> str: ...
-    @property
-    def rate(self) -> float: ...
-
 
 # What an optimizer is made of, without what it remembers: torch's own fields, and links to other objects.
 NOT_REMEMBERED = {"model", "mng", "page_mng", "args", "non_castable_tensor_keys", "_step_count"}

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.training.optimizers.chance import seeded
 from lib_dreambooth.training.optimizers.clipping import clip_factor, norm_of
-from lib_dreambooth.training.optimizers.mover import Mover, Part
+from lib_dreambooth.training.optimizers.mover import Mover
 from lib_dreambooth.training.optimizers.names import Known
 from lib_dreambooth.training.optimizers.trees import Json
 from lib_dreambooth.training.rates.of_run import Rates

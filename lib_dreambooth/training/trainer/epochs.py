@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.cache.latents import Filled
 from lib_dreambooth.data.cache.stores import DiskStore
-from lib_dreambooth.data.item import Item
+from lib_dreambooth.data.order.batches import MicroBatch, Visit
 from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.trainer.control import Control
@@ -25,8 +24,10 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
     """Encodes what the epoch needs and is not there yet. The encoders are on the card meanwhile only."""
     filled = Filled()
     dataset, latents = ready.dataset, ready.latents
+    only_measured = measured_visits(ready)
     if latents is not None:
-        pairs = [*dataset.plan.pairs_of_epoch(epoch), *measured_pairs(ready)]
+        pairs = dataset.plan.pairs_of_epoch(epoch)
+        pairs += [(visit.item, batch.size) for visit, batch in only_measured]
         with on_card(ready, [VAE]):
             filled = latents.fill(
                 dataset.wanted(pairs),
@@ -37,7 +38,7 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
     encoders = [encoder.part for encoder in ready.model.encoders]
     with on_card(ready, encoders):
         ready.texts.prepare(
-            [*dataset.captions_of_epoch(epoch), *measured_captions(ready)],
+            [*dataset.captions_of_epoch(epoch), *(dataset.caption(*one) for one in only_measured)],
             lambda done, total: progress(CAPTIONS, done, total),
             control.check,
         )
@@ -57,20 +58,10 @@ def keep_in_bounds(ready: Ready) -> None:
             left -= cache.store.num_bytes
 
 
-def measured_pairs(ready: Ready) -> list[tuple[Item, Pixels]]:
-    """The pictures that are only measured with their sizes, class pictures included."""
+def measured_visits(ready: Ready) -> list[tuple[Visit, MicroBatch]]:
+    """Each picture that is only measured, class pictures included, with the batch that it is in."""
     return [
-        (visit.item, batch.size)
-        for batches in measured_batches(ready).values()
-        for batch in batches
-        for visit in batch.visits
-    ]
-
-
-def measured_captions(ready: Ready) -> list[str]:
-    """The captions of the pictures that are only measured, class pictures included."""
-    return [
-        ready.dataset.caption(visit, batch)
+        (visit, batch)
         for batches in measured_batches(ready).values()
         for batch in batches
         for visit in batch.visits

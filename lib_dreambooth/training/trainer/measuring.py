@@ -11,10 +11,9 @@ from lib_dreambooth.adapters.parts import previewing
 from lib_dreambooth.data.dataset import validation_seed
 from lib_dreambooth.data.order.batches import MicroBatch, fixed_batches
 from lib_dreambooth.runs.events import Event
-from lib_dreambooth.training.micro_step import micro_step
 from lib_dreambooth.training.trainer.assembling import Forgiving
 from lib_dreambooth.training.trainer.ready import Ready
-from lib_dreambooth.training.trainer.stepping import encoded
+from lib_dreambooth.training.trainer.stepping import encoded, losses_of
 
 HELD_OUT, CLASSES = "held out", "class pictures"
 
@@ -48,14 +47,7 @@ def measure(ready: Ready, check: Callable[[], None], emit: Callable[[Event], obj
                 batch = encoded(ready, batch) if batch.latents is None else batch
                 for timestep in ready.run.validation.timesteps:
                     check()
-                    losses = micro_step(
-                        ready.model,
-                        ready.objective,
-                        batch,
-                        ready.texts,
-                        autocast_dtype=ready.autocast_dtype,
-                        noised=ready.objective.noised_at(batch, timestep, seed),
-                    )
+                    losses = losses_of(ready, batch, ready.objective.noised_at(batch, timestep, seed))
                     total += float(losses.total)
                     weight += float(batch.shares.sum())
             curves[name] = total / weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -13,7 +13,7 @@ from lib_dreambooth.adapters.build import attach
 from lib_dreambooth.adapters.merging import merge_files
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.planning import trained_parts
-from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.data.cache.keeping import open_store, where_to_keep
 from lib_dreambooth.data.cache.keys import digest
 from lib_dreambooth.data.cache.latents import LatentCache
@@ -25,6 +25,7 @@ from lib_dreambooth.data.item import Finding
 from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import UNET, VAE
+from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.runs.events import Event, Phase, Warned
@@ -119,8 +120,7 @@ class Preparer:
     def tell(self, findings: Iterable[Finding]) -> None:
         """Warns of what was found about pictures."""
         for finding in findings:
-            text = " ".join(part for part in (finding.what, finding.effect, finding.todo) if part)
-            self.emit(Warned(text=text, where=", ".join(finding.paths[:3]), code=finding.code))
+            self.emit(Warned(text=finding.sentence(), where=", ".join(finding.paths[:3]), code=finding.code))
 
     def class_pictures(self, model: LoadedModel, scanned: Scan) -> Scan:
         """The scan with the class pictures that the settings want; what is missing is drawn."""
@@ -143,7 +143,7 @@ class Preparer:
         dataset = Dataset(run, scanned, without=without)
         length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
         dataset.total_steps = length.total_steps
-        self.require_latents(model, dataset)
+        require_plain(model.source.kind, model.source.path)
         trained = self.attach(model)
         try:
             return self._ready(model, dataset, length, trained)
@@ -185,16 +185,6 @@ class Preparer:
             dtype=self.arithmetic.weights,
         )
 
-    def require_latents(self, model: LoadedModel, dataset: Dataset) -> None:
-        """Raises UserError for models whose UNet takes more than a noisy picture."""
-        if int(model.unet.config.in_channels) != model.latent_channels:
-            raise UserError(
-                "this is an inpainting or instruct model, which cannot be trained on pictures alone.",
-                where=str(model.source.path),
-                todo="Choose the plain model of the same family; the result works with both.",
-                code="unsupported-model",
-            )
-
     def progress(self, name: str, done: int, total: int) -> None:
         self.emit(Phase(name=name, done=done, total=total))
 
@@ -207,10 +197,7 @@ class Preparer:
         place = where_to_keep(mode, num_bytes, 4 * MEMORY_CACHE_BYTES)
         if place == "off":
             return None
-        # What is encoded already stays where some pictures turn out unusable.
-        store = self._stores.setdefault(
-            "latents", open_store(place, self.rooms.cache / "latents", memory.trust_cache)
-        )
+        store = self._store("latents", place, memory.trust_cache)
         encoder = model.vae_source or model.source.path
         name = digest(model.source.sha256, str(encoder), str(self.arithmetic.vae), model.latent_scale)
         return LatentCache(store, vae=name, group_size=max(1, memory.vae_batch))
@@ -219,9 +206,26 @@ class Preparer:
         mode = self.run.memory.cache_text
         if trains_text_encoder(self.run) or mode == "off":
             return LiveTexts(model, self.run)
-        store: Store = open_store("disk" if mode == "disk" else "memory", self.rooms.cache / "texts")
+        store = self._store("texts", "disk" if mode == "disk" else "memory")
         name = digest(model.source.sha256, str(self.arithmetic.frozen), self.run.model.merge)
         return CachedTexts(model, self.run, store, name)
+
+    def _store(self, name: str, place: Literal["memory", "disk"], trust: bool = False) -> Store:
+        """Opened once: what is encoded already stays where some pictures turn out unusable."""
+        if name not in self._stores:
+            self._stores[name] = open_store(place, self.rooms.cache / name, trust)
+        return self._stores[name]
+
+
+def require_plain(kind: FileKind, path: Path) -> None:
+    """Raises FileError for models whose UNet takes more than a noisy picture."""
+    if kind.variant:
+        raise FileError(
+            f"is an {kind.variant} model, which cannot be trained on pictures alone.",
+            where=str(path),
+            todo="Choose the plain model of the same family; the result works with both.",
+            code="unsupported-model",
+        )
 
 
 def says_schedule(model: LoadedModel) -> bool:

@@ -14,6 +14,7 @@ from lib_dreambooth.data.feeding.batch import Batch, draw_latents
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.micro_step import micro_step
+from lib_dreambooth.training.objective.noised import Losses, Noised
 from lib_dreambooth.training.trainer.ready import Ready
 
 SEED_BITS = 62
@@ -75,13 +76,7 @@ class Stepper:
         if batch.latents is None:
             batch = encoded(ready, batch)
         with own_chance(ready, step, number):
-            losses = micro_step(
-                ready.model,
-                ready.objective,
-                batch,
-                ready.texts,
-                autocast_dtype=ready.autocast_dtype,
-            )
+            losses = losses_of(ready, batch)
             if losses.total.requires_grad:
                 (losses.total * scale).backward()
         return float(losses.total.detach())
@@ -106,6 +101,13 @@ class Stepper:
                 self.ready.trained.stop(part)
                 if rate.has_stopped(step):
                     self._note(part)
+
+
+def losses_of(ready: Ready, batch: Batch, noised: Noised | None = None) -> Losses:
+    """The losses of a batch that has its latents, at its own draws or at the noise that is given."""
+    return micro_step(
+        ready.model, ready.objective, batch, ready.texts, autocast_dtype=ready.autocast_dtype, noised=noised
+    )
 
 
 @contextmanager
