@@ -20,6 +20,11 @@ REPLACE_TRIES = 10
 REPLACE_WAIT_S = 0.1
 
 
+def from_home(text: Path | str) -> Path:
+    """A path with `~` replaced; where nobody has that name (`~0`), it is a name like others."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's own raises for unknown names.
+
+
 def temporary_name(path: Path) -> Path:
     """A name beside `path` with an ending that no WebUI scans."""
     return path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")

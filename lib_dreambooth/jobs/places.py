@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib_dreambooth.base.files import from_home
 from lib_dreambooth.training.export.places import Folders
 
 # Names the folder of models where an option does not.
@@ -46,7 +47,7 @@ def library(
     """
     named = models or environ.get(VARIABLE)
     if named:
-        return Library(Path(named).expanduser().absolute())
+        return Library(from_home(named).absolute())
     webui = checkout.parent.parent
     if checkout.parent.name == EXTENSIONS and (webui / MODELS).is_dir():
         return Library(webui / MODELS)

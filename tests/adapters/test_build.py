@@ -91,6 +91,7 @@ def test_state_and_load_are_inverse(sd1: LoadedModel) -> None:
     assert all(new is old.parameter for new, old in zip(parameters, again.parts(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [
@@ -126,6 +127,7 @@ def test_a_file_read_back_gives_the_same_picture(
     }
 
 
+@pytest.mark.slow
 def test_gradients_reach_every_network_and_no_weight_of_the_model(sdxl: LoadedModel) -> None:
     attached = attached_to(
         sdxl,

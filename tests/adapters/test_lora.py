@@ -50,6 +50,7 @@ def lora(sd1: LoadedModel, tmp_path: Path) -> Path:
     return tmp_path / "lora.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unet", "text"), [(1.0, 1.0), (0.5, -0.7), (0.0, 1.0), (2.0, 0.0)])
 def test_equals_merged_weights(
     sd1: LoadedModel, lora: Path, tmp_path: Path, unet: float, text: float

@@ -111,6 +111,7 @@ def test_parts(sd1: LoadedModel, parts: dict[str, Any], expected: set[str]) -> N
     assert trained.trained_roots() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("blocks", "starts"),
     [

@@ -37,6 +37,7 @@ def wait_for(shelf: Shelf, kind: type[Event]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_run_obeys(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     codes: list[int] = []

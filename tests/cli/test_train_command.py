@@ -246,6 +246,7 @@ def pressing(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None
     monkeypatch.setattr(TrainingJob, "run", run)
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_and_the_three_ways_are_offered(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patched:
@@ -268,6 +269,7 @@ def test_ctrl_c_cancels_and_the_three_ways_are_offered(shelf: Shelf, monkeypatch
     assert shelf.call("resume", NAME)[0] == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_at_once_and_the_run_begins_again(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

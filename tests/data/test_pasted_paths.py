@@ -45,6 +45,11 @@ def test_variables_count_where_they_lead_somewhere(tmp_path: Path, monkeypatch: 
     assert clean_path(f"{tmp_path}/$MY_PICTURES") == tmp_path / "$MY_PICTURES"
 
 
+def test_a_tilde_is_the_users_folder_or_a_name() -> None:
+    assert clean_path("~") == Path.home()
+    assert clean_path("~0") == Path("~0")
+
+
 @pytest.mark.parametrize("pasted", ["", "  ", '""', "\u202a", "a\nb", "a\0b"])
 def test_what_is_no_path_gets_a_sentence(pasted: str) -> None:
     with pytest.raises(UserError) as caught:

@@ -68,6 +68,7 @@ def test_early_and_late_rise_as_a_power(spread: float) -> None:
     assert late.mean().item() == pytest.approx(1 - (spread + 1) / (spread + 2), abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spread", "shift"), [(1.0, 0.0), (0.5, 1.0), (2.0, -1.0)])
 def test_logit_normal_is_a_normal_number_behind_the_logistic_function(spread: float, shift: float) -> None:
     places = drawn("logit_normal", spread=spread, shift=shift)

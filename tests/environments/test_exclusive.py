@@ -71,6 +71,7 @@ def test_a_killed_holder_leaves_nothing_behind(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_lock_outlives_a_killed_holder_while_its_child_works(tmp_path: Path) -> None:
     process = holder(tmp_path / "lock", "with-child")
     process.kill()

@@ -79,6 +79,7 @@ def test_the_file_comes_back_to_the_byte(tmp_path: Path, made: SimpleNamespace, 
     assert (tmp_path / "streamed.safetensors").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_through_a_diffusers_folder_and_back(tmp_path: Path, made: SimpleNamespace, family: str) -> None:
     path = tmp_path / "in.safetensors"
@@ -335,6 +336,7 @@ def test_files_of_one_part_come_back_to_the_byte(tmp_path: Path, made: SimpleNam
         assert target.read_bytes() == source.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_diffusers_loads_the_folder(tmp_path: Path, made: SimpleNamespace, family: str) -> None:
     write_safetensors(tmp_path / "in.safetensors", made.FAMILIES[family]())

@@ -102,6 +102,7 @@ def layouts(draw: st.DrawFn) -> UNetLayout:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(layouts())
 def test_any_depth_and_width_is_read_off_the_shapes(layout: UNetLayout) -> None:

@@ -97,6 +97,7 @@ def unets() -> set[int]:
     return {id(thing) for thing in gc.get_objects() if type(thing) is UNet2DConditionModel}
 
 
+@pytest.mark.slow
 def test_each_run_as_if_alone_and_nothing_left(tmp_path: Path) -> None:
     others = unets()
     alone = train(tmp_path, "first", LORA)

@@ -71,6 +71,7 @@ def written_from(model: LoadedModel, source: Checkpoint, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [*((name, FP32) for name in FILES), ("sd1", FP16), ("sd1", BF16), ("sd2", FP16), ("sdxl", FP16)],
@@ -85,6 +86,7 @@ def test_a_file_through_modules_comes_back_to_the_byte(tmp_path: Path, name: str
     assert out.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_modules_of_what_was_written_compute_the_same(
     tmp_path: Path, files: dict[str, Path], models: dict[str, LoadedModel], family: str
@@ -128,6 +130,7 @@ def on_meta(links: list[Link]) -> dict[str, Tensor]:
     return {name: torch.empty(link.shape, device="meta") for link in links for name in link.names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", REAL)
 def test_real_sizes_have_a_place_for_every_tensor(family: str) -> None:
     unet, first, second = REAL[family]
@@ -165,6 +168,7 @@ def file_on_meta(family: str) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "num_keys"), [("sd1", 686 + 248 + 196), ("sdxl", 2515 - 2)])
 def test_the_full_file_through_modules_on_meta(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, num_keys: int

@@ -60,6 +60,7 @@ def test_every_value_is_the_file_s(files: dict[str, Path]) -> None:
     assert not any(module.training for part in model.modules.values() for module in part.modules())
 
 
+@pytest.mark.slow
 def test_precision_is_the_file_s_unless_asked(tmp_path: Path) -> None:
     path = tiny.tiny_sdxl(tmp_path, dtype=torch.float16)
     kept = read_model(path)
@@ -140,6 +141,7 @@ def test_a_lora_is_refused(tmp_path: Path) -> None:
         read_model(tmp_path / "lora.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("marker", "message"), [("edm_vpred.sigma_max", "EDM"), ("v_pred", "")])
 def test_what_the_file_says_about_its_prediction(tmp_path: Path, marker: str, message: str) -> None:
     tensors = {**tiny.sdxl_tensors(), marker: torch.zeros(1), "ztsnr": torch.zeros(0)}
@@ -153,6 +155,7 @@ def test_what_the_file_says_about_its_prediction(tmp_path: Path, marker: str, me
     assert model.schedule.alphas_bar[-1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "prediction"), [(0.0, "epsilon"), (-3.0, "v")])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_sd2_is_tried_out_where_it_does_not_say(

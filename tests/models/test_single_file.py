@@ -25,6 +25,8 @@ from lib_dreambooth.models.read import read_model
 from lib_dreambooth.models.tokenizer_files import folder_tokenizers
 from tests.models import tiny
 
+pytestmark = pytest.mark.slow
+
 CROSS_DOWN = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
 CROSS_UP = ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3
 UNETS: dict[str, dict[str, Any]] = {

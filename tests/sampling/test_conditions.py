@@ -142,6 +142,7 @@ def test_only_an_empty_negative_is_zero_for_sdxl(sdxl: LoadedModel) -> None:
         assert not bool((positive[0].at(0).states == 0).all())
 
 
+@pytest.mark.slow
 def test_pictures_of_changing_prompts_do_not_depend_on_their_batch(sd1: LoadedModel) -> None:
     prompts = ["a [cat:dog:2]", "a [red:(blue:1.4):2] cat", "a cat AND a dog", "a [b|c]", "[d|e]"]
     requests = [Request(prompt, seed=3) for prompt in prompts]

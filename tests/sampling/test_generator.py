@@ -99,6 +99,7 @@ def ddim_by_hand(noise_at: Any, x: Tensor, settings: PictureSettings) -> Tensor:
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "step"), [("euler", euler_by_hand), ("ddim", ddim_by_hand)])
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 def test_equals_a_drawing_by_hand(
@@ -113,6 +114,7 @@ def test_equals_a_drawing_by_hand(
     assert differ(found, expected) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_no_picture_depends_on_its_batch(sd1: LoadedModel, sampler: str) -> None:
     settings = replace(SMALL, sampler=sampler, seed=5)
@@ -218,6 +220,7 @@ def lora_file(model: LoadedModel, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_loras_act_while_drawing_and_leave_nothing(sd1: LoadedModel, tmp_path: Path) -> None:
     path = lora_file(sd1, tmp_path / "some lora.safetensors")
     [plain] = draw(sd1, SMALL, Request("a cat"))

@@ -32,6 +32,7 @@ def test_a_folder_and_back_gives_the_same_tensors(tmp_path: Path) -> None:
     assert same(MINI_CHECKPOINT, tmp_path / "back.safetensors")
 
 
+@pytest.mark.slow
 def test_what_is_unknown_is_kept(tmp_path: Path) -> None:
     tensors = tensors_of(MINI_CHECKPOINT) | {"merged.by.somebody": torch.arange(5, dtype=torch.int32)}
     write_safetensors(tmp_path / "odd.safetensors", tensors, {"note": "kept"})

@@ -25,7 +25,7 @@ from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.trainer import epochs, preparing, saving, stepping, work
 from tests.training.made_runs import LORA, MadeRun, Order, assert_same, is_a_step, joined
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.slow]
 
 # Four steps in two epochs; a state after each, files and samples after the second and the last.
 SHORT: dict[str, Any] = joined(
@@ -100,9 +100,9 @@ def run_with(run: MadeRun, number: int, action: Callable[[], object]) -> Any:
     ("module", "name", "error", "doing"),
     [
         (preparing, "read_model", ON_CARD, "reading the model"),
-        pytest.param(preparing, "read_model", MemoryError(), "reading the model", marks=pytest.mark.slow),
+        (preparing, "read_model", MemoryError(), "reading the model"),
         (stepping, "losses_of", ON_CARD, "training"),
-        pytest.param(Optimizer, "step", ON_CPU, "training", marks=pytest.mark.slow),
+        (Optimizer, "step", ON_CPU, "training"),
     ],
 )
 def test_no_memory_before_and_in_the_first_step(
@@ -117,7 +117,6 @@ def test_no_memory_before_and_in_the_first_step(
     assert run.run().outcome == DONE
 
 
-@pytest.mark.slow
 def test_no_memory_while_pictures_are_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short(tmp_path)
     real = epochs.latent_encoder
@@ -140,7 +139,6 @@ def test_no_memory_in_a_later_step_keeps_what_was_trained(
     assert_same(run.state(), straight.state())
 
 
-@pytest.mark.slow
 def test_no_memory_while_weights_move_keeps_the_state_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun
 ) -> None:
@@ -153,16 +151,7 @@ def test_no_memory_while_weights_move_keeps_the_state_before(
     assert_same(run.state(), straight.state())
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        ON_CARD,
-        *[
-            pytest.param(e, marks=pytest.mark.slow)
-            for e in (RuntimeError(""), AttributeError("of a library"))
-        ],
-    ],
-)
+@pytest.mark.parametrize("error", [ON_CARD, RuntimeError(""), AttributeError("of a library")])
 def test_failed_samples_are_told_and_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun, error: Exception
 ) -> None:
@@ -193,7 +182,6 @@ def full(*args: Any, **kwargs: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.slow
 def test_a_disk_that_fills_up_during_a_save_costs_that_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: MadeRun
 ) -> None:
@@ -234,7 +222,6 @@ def test_too_little_space_is_said_before_anything_is_trained(
     assert run.told(Step) == [] and run.states == []
 
 
-@pytest.mark.slow
 def test_too_little_space_for_the_next_save_is_said_and_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +328,6 @@ def test_weights_that_are_no_numbers_never_take_a_good_states_place(
     assert_same(run.state(), straight.state())
 
 
-@pytest.mark.slow
 def test_a_picture_that_becomes_no_number_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def encoder(model: object) -> Any:
         return lambda pixels: (torch.full((1, 4, 8, 8), float("nan")), torch.ones(1, 4, 8, 8))
@@ -355,7 +341,7 @@ def test_a_picture_that_becomes_no_number_is_named(tmp_path: Path, monkeypatch: 
 # Pictures
 
 
-@pytest.mark.parametrize("batch_size", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("batch_size", [1, 2])
 def test_a_picture_that_breaks_on_the_way_is_left_out(tmp_path: Path, batch_size: int) -> None:
     run = short(
         tmp_path,
@@ -370,7 +356,6 @@ def test_a_picture_that_breaks_on_the_way_is_left_out(tmp_path: Path, batch_size
     assert len(run.told(Step)) == 8 and run.told(Finished)[0].outcome == DONE
 
 
-@pytest.mark.slow
 def test_a_run_without_any_picture_left_keeps_what_was_trained(tmp_path: Path) -> None:
     run = short(tmp_path, memory={"cache_latents": "off", "workers": 0}, saving={"state_every": "never"})
 
@@ -384,7 +369,6 @@ def test_a_run_without_any_picture_left_keeps_what_was_trained(tmp_path: Path) -
     assert [(event.what, event.step, event.reason) for event in run.told(Saved)] == [("state", 1, "rescued")]
 
 
-@pytest.mark.slow
 def test_a_cache_that_somebody_empties_is_made_up_for(tmp_path: Path, straight: MadeRun) -> None:
     run = short(tmp_path, memory={"cache_latents": "disk", "workers": 0})
 
@@ -429,7 +413,6 @@ def test_a_listener_that_raises_never_ends_a_run(tmp_path: Path, straight: MadeR
     assert_same(run.state(), straight.state())
 
 
-@pytest.mark.slow
 def test_a_mistake_of_ours_is_told_as_one_and_keeps_its_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,7 +425,6 @@ def test_a_mistake_of_ours_is_told_as_one_and_keeps_its_lines(
     assert run.states == ["step-00000002"]
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_as_a_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short(tmp_path)
     monkeypatch.setattr(stepping, "losses_of", failing(KeyboardInterrupt(), stepping.losses_of, at=2))

@@ -168,6 +168,7 @@ def test_captions_that_carry_weights_keep_them(tmp_path: Path, miniature: Loaded
         assert picture.info["parameters"].startswith("circle (red) on ")
 
 
+@pytest.mark.slow
 def test_a_stop_keeps_what_is_done_and_the_next_run_draws_the_rest(
     tmp_path: Path, miniature: LoadedModel
 ) -> None:

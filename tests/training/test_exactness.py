@@ -61,6 +61,7 @@ def assert_same_end(one: MadeRun, other: MadeRun) -> None:
         assert same[key] == numbers[key], key
 
 
+@pytest.mark.slow
 def test_a_lora_with_everything_that_is_drawn(tmp_path: Path) -> None:
     values = joined(LORA, CLASSES)
     one = straight(tmp_path, values)
@@ -106,6 +107,7 @@ def test_a_cache_on_the_disk_is_worth_one_in_memory(tmp_path: Path) -> None:
     assert_same_end(straight(tmp_path, in_memory), stopped(tmp_path, on_disk, 7))
 
 
+@pytest.mark.slow
 def test_some_whole_weights_with_their_average(tmp_path: Path) -> None:
     values = joined(WHOLE, SOME_WEIGHTS, {"ema": {"save": "both"}})
     one = straight(tmp_path, values)

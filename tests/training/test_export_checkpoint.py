@@ -106,6 +106,7 @@ def test_hashes_and_settings(model: LoadedModel, tmp_path: Path) -> None:
     assert settings_from_file(result.path).run.network.rank == 4
 
 
+@pytest.mark.slow
 def test_averages_and_live_weights_are_two_files(model: LoadedModel, tmp_path: Path) -> None:
     out = exporter(tmp_path, {"saving.precision": "fp32"}, base=base_facts(model))
     live = module_tensors(UNET, model.unet)
@@ -158,6 +159,7 @@ def test_the_vae_is_the_bases_or_the_chosen_one(base: Path, tmp_path: Path, own:
     assert all(torch.equal(found[name], tensor.float()) for name, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_the_bases_averages_come_along_where_the_run_began_with_them(tmp_path: Path) -> None:
     """`model.ema_weights`: a UNet that was not trained is the averaged one."""
     tensors = sd1_tensors()
@@ -204,6 +206,7 @@ OWN_YAML = """model:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("said", "comes_along"), [("eps", True), ("v", False)])
 def test_the_bases_yaml_comes_along_where_it_holds(tmp_path: Path, said: str, comes_along: bool) -> None:
     """Hosts build the result as they build the base; one that says another prediction would be a lie."""
@@ -218,6 +221,7 @@ def test_the_bases_yaml_comes_along_where_it_holds(tmp_path: Path, said: str, co
     assert not comes_along or yaml.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_an_xl_with_zero_terminal_noise(tmp_path: Path) -> None:
     path = save(tmp_path / "xl.safetensors", sdxl_tensors(), torch.float16)
     model = read_model(path)
@@ -233,6 +237,7 @@ def test_an_xl_with_zero_terminal_noise(tmp_path: Path) -> None:
     assert sorted(one.suffix for one in first.path.parent.iterdir()) == [".json", ".safetensors", ".yaml"]
 
 
+@pytest.mark.slow
 def test_a_diffusers_folder(model: LoadedModel, tmp_path: Path) -> None:
     train(model)
     out = exporter(tmp_path, {"saving.keep": 1, "saving.precision": "fp32"}, base=base_facts(model))
@@ -252,6 +257,7 @@ def test_a_diffusers_folder(model: LoadedModel, tmp_path: Path) -> None:
     assert [one.name for one in result.path.parent.iterdir()] == [second.path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["gone", "replaced"])
 def test_a_base_that_is_not_there_any_more_costs_nothing_that_was_trained(tmp_path: Path, lost: str) -> None:
     path = save(tmp_path / "base.safetensors", {**sd1_tensors(), **EXTRAS}, torch.float32)

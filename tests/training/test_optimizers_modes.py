@@ -148,6 +148,7 @@ def test_every_other_is_refused_by_its_name_with_the_reason(name: str) -> None:
     assert name.lower() not in table()
 
 
+@pytest.mark.slow
 @pytest.mark.needs("pytorch-optimizer>=4.1")
 def test_what_cannot_step_without_a_closure_is_among_the_refused() -> None:
     """Asked of the classes: none that is accepted wants one."""

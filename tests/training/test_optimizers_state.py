@@ -43,7 +43,15 @@ def needed(known: Known) -> list[pytest.MarkDecorator]:
     return [pytest.mark.needs("pytorch-optimizer>=4.1")] if known.library == PYTORCH_OPTIMIZER else []
 
 
-EVERY = [pytest.param(known, id=known.name, marks=needed(known)) for known in table().values()]
+# Those that most people choose; the others belong to the full run.
+EVERYDAY = ("AdamW", "AdamW8bit", "Lion", "AdaFactor", "Prodigy", "AdamWScheduleFree", "CAME")
+
+EVERY = [
+    pytest.param(
+        known, id=known.name, marks=needed(known) + ([] if known.name in EVERYDAY else [pytest.mark.slow])
+    )
+    for known in table().values()
+]
 
 
 def optimizer_over(known: Known, parts: list[MadePart]) -> Optimizer:

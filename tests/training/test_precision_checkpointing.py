@@ -84,6 +84,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     yield Case(model, ours, run)
 
 
+@pytest.mark.slow
 def test_every_level_gives_the_same_gradients_and_keeps_less(case: Case) -> None:
     expected, all_kept = case.step("off")
     moved = {part.part for part in case.ours.parts() if expected.get(part.name) is not None}

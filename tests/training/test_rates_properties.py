@@ -55,6 +55,7 @@ def used(rates: Rates, plan: LengthPlan) -> list[float]:
     return [rates.at(UNET, step) for step in range(plan.total_steps)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @given(plan=plans, warmup=warmups, restarts=st.integers(1, 12), floor=st.sampled_from([0.0, 0.1, 0.37]))
 @examples(max_examples=30, deadline=None)

@@ -20,6 +20,8 @@ from tests.hosts.webui import psnr
 from tests.models.tiny import tiny_sdxl
 from tests.training.made_runs import MadeRun, joined
 
+pytestmark = pytest.mark.slow
+
 NUM_STEPS = 4
 MIN_PSNR_DB = 45.0
 # A picture that is as far from the base's as this has learnt enough for a difference to show.
@@ -190,7 +192,6 @@ def test_half_of_it_lies_between(
     assert 0.05 * whole_way < distance(half, lora_pictures) < 0.95 * whole_way
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["locon", "whole"])
 def test_other_kinds_give_the_preview(kind: str, base: Pictures, tmp_path: Path) -> None:
     found = trained(tmp_path, kind, "fp32")
@@ -202,7 +203,6 @@ def test_other_kinds_give_the_preview(kind: str, base: Pictures, tmp_path: Path)
         assert likeness(found.previews[""], found.previews["ema"]) < MAX_LIKENESS_DB
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("saying", list(SAYING))
 def test_a_checkpoint_says_how_it_is_drawn(saying: str, tmp_path: Path) -> None:
     """An XL model, which has marks for velocity and the schedule; the base itself says nothing."""
@@ -215,7 +215,6 @@ def test_a_checkpoint_says_how_it_is_drawn(saying: str, tmp_path: Path) -> None:
         assert are_same(read_back(found, label, tmp_path / f"read back {label}"), previews), label
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lora", "locon", "whole"])
 def test_half_precision_is_close_to_the_preview(kind: str, tmp_path: Path) -> None:
     found = trained(tmp_path, kind, "fp16")
@@ -224,7 +223,6 @@ def test_half_precision_is_close_to_the_preview(kind: str, tmp_path: Path) -> No
         assert likeness(pictures, previews) >= MIN_PSNR_DB
 
 
-@pytest.mark.slow
 def test_a_weaker_preview_and_a_merged_checkpoint(tmp_path: Path) -> None:
     """`previews.strength` is the strength in prompts; merging rounds, and changes no more than that."""
     changes = {"previews": {"strength": 0.5}, "saving": {"at_end": ["result", "checkpoint"]}}

@@ -120,7 +120,7 @@ def assert_equal(
 
 
 @pytest.mark.parametrize("family", BUILDERS)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", [pytest.param("whole", marks=pytest.mark.slow), "lora"])
 def test_a_step_by_default(paths: dict[str, Path], family: str, network: str) -> None:
     case = made_case(paths[family], family, network)
     assert_equal(case, {}, partial(plain.min_snr, prediction=PREDICTIONS[family]))
@@ -183,12 +183,14 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "kind"), PAIRS, indirect=["case"])
 def test_kinds_of_loss_and_weights(case: Case, kind: str) -> None:
     changes, formula = KINDS[case.family][kind]
     assert_equal(case, {**PLAIN, **changes}, formula, has_masks="pictures.masks" in changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prediction", ["noise", "velocity", "sample"])
 @pytest.mark.parametrize("zero_terminal", ["off", "on"])
 def test_predictions_and_zero_terminal(paths: dict[str, Path], prediction: str, zero_terminal: str) -> None:

@@ -193,6 +193,7 @@ def told_of(event: Event) -> Any:
     return event
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EFFECTS)
 def test_a_setting_changes_what_a_run_does(
     path: str, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -203,6 +204,7 @@ def test_a_setting_changes_what_a_run_does(
     assert before != after
 
 
+@pytest.mark.slow
 def test_the_same_settings_do_the_same(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,10 +71,12 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> MadeRun:
     return run
 
 
+@pytest.mark.slow
 def test_every_phase_is_told(straight: MadeRun) -> None:
     assert set(straight.phases()) == set(PHASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", some_slow("encoding pictures", "saving"))
 def test_cancel_without_saving_ends_in_every_phase_and_saves_nothing(tmp_path: Path, phase: str) -> None:
     run = short(tmp_path)
@@ -102,6 +104,7 @@ def test_cancel_saves_what_was_trained_and_going_on_ends_as_if_nothing_was(
     assert_same(run.state(), straight.state())
 
 
+@pytest.mark.slow
 def test_a_pause_in_every_phase_changes_nothing(tmp_path: Path, straight: MadeRun) -> None:
     run = short(tmp_path)
     pauses = [in_phase(phase, Pause()) for phase in PHASES]
@@ -133,6 +136,7 @@ def test_a_pause_ends_with_any_stop(tmp_path: Path, command: Command) -> None:
     assert bool(run.states) == isinstance(command, StopAfterStep)
 
 
+@pytest.mark.slow
 def test_save_now_writes_a_state_too_and_goes_on(tmp_path: Path, straight: MadeRun) -> None:
     run = short(tmp_path)
     assert run.run(at_step(2, SaveNow())).outcome == DONE
@@ -181,6 +185,7 @@ def test_what_was_thrown_away_is_not_saved_by_a_later_cancel(tmp_path: Path) -> 
     assert run.states == []
 
 
+@pytest.mark.slow
 def test_steps_are_counted_over_all_starts(tmp_path: Path, straight: MadeRun) -> None:
     run = short(tmp_path)
     run.run(at_step(3, StopAfterStep()))
@@ -190,6 +195,7 @@ def test_steps_are_counted_over_all_starts(tmp_path: Path, straight: MadeRun) ->
     assert smoothed == [event.smoothed for event in straight.told(Step)]
 
 
+@pytest.mark.slow
 def test_what_was_just_saved_is_not_written_again(tmp_path: Path) -> None:
     values = joined(SHORT, {"saving": {"state_every": "2 steps"}, "previews": {"every": "never"}})
     run = MadeRun(tmp_path, values, num_pictures=4)

@@ -19,7 +19,7 @@ from lib_dreambooth.runs.states import TENSORS
 from lib_dreambooth.training import state as saved
 from tests.training.made_runs import LORA, MadeRun, assert_same, at_step, joined
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.slow]
 
 SHORT: dict[str, Any] = joined(
     LORA,
@@ -79,7 +79,6 @@ def test_nothing_is_said_where_nothing_changed(begun: MadeRun, straight: MadeRun
     assert_same(begun.state(), straight.state())
 
 
-@pytest.mark.slow
 def test_pictures_may_move_to_another_folder(begun: MadeRun, straight: MadeRun) -> None:
     assert begun.go_on(changes={"concepts.0.folder": str(begun.pictures)}).outcome == DONE
     assert differences(begun).keys() == {"concepts.0.folder"}
@@ -105,7 +104,6 @@ def test_changes_that_do_no_harm_are_said(begun: MadeRun, straight: MadeRun) -> 
     assert_same(begun.state(), straight.state())
 
 
-@pytest.mark.slow
 def test_a_longer_run_goes_on(begun: MadeRun) -> None:
     assert begun.go_on(changes={"length.train_for": "6 steps"}).step == 6
     assert "rates follow the new length" in differences(begun)["length.train_for"]

@@ -117,6 +117,7 @@ def switches() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "ending"), CASES)
 def test_the_process_and_the_modules_are_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: list[LoadedModel], kind: str, ending: str
@@ -149,6 +150,7 @@ def test_the_process_and_the_modules_are_as_they_were(
     assert len(processors) == 1 and "Sliced" not in processors.pop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "ending"), CASES)
 def test_the_model_leaves_memory_even_while_the_error_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, ending: str
@@ -175,6 +177,7 @@ def test_the_model_leaves_memory_even_while_the_error_is_kept(
         assert error.__traceback__ is not None
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_lora_run_s_base_are_never_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.files import from_home
 
 # The Windows security dialog puts a direction mark in front of a path; web pages add widthless spaces.
 INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -31,7 +32,7 @@ def clean_path(text: str, where: str = "folder") -> Path:
         )
     if plain.lower().startswith("file:"):
         plain = from_url(plain)
-    path = Path(plain).expanduser() if plain.startswith("~") else Path(plain)
+    path = from_home(plain)
     return path if exists(path) else with_shell_forms(plain, path)
 
 
