@@ -177,6 +177,7 @@ def test_matrices_and_pointwise_convolutions_are_the_same(shape: tuple[int, ...]
     assert low_rank.scale == 1.0
 
 
+@pytest.mark.slow
 def test_a_lora_for_another_family_is_refused(sdxl: LoadedModel, lora: Path) -> None:
     with pytest.raises(FileError, match=r"LoRA for Stable Diffusion 1, and the model is of SDXL"):
         attach_file(read_adapter(lora), sdxl.modules, names_of(sdxl.source.kind), "sdxl")

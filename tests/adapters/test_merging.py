@@ -51,6 +51,7 @@ def files(sd1: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
     return paths
 
 
+@pytest.mark.slow
 def test_merging_equals_applying(sd1: LoadedModel, files: list[Path]) -> None:
     names = names_of(sd1.source.kind)
     merged = dataclasses.replace(sd1, modules=copy.deepcopy(sd1.modules))

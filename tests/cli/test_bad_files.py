@@ -151,6 +151,7 @@ def refused(words: list[str], where: str, *, is_answered: bool = False) -> dict[
     return error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "name"), BAD, ids=lambda value: value)
 def test_each_bad_file_in_each_command(shelf: Path, tmp_path: Path, command: str, name: str) -> None:
     before = snapshot(shelf)

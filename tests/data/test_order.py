@@ -63,6 +63,7 @@ def check_epoch(plan: Plan, epoch: int, repeats: int) -> None:
     assert all(len(step) == full for step in steps[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relation", ["off", "mixed", "beside"])
 @pytest.mark.parametrize("pictures", [1, 2, 7, 64])
 def test_an_epoch_visits_every_item_as_often_as_its_repeats(pictures: int, relation: str) -> None:

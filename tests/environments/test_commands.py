@@ -166,6 +166,7 @@ time.sleep(30)
 PARENT = "import sys; from lib_dreambooth.environments import children; sys.exit(children.run(sys.argv[1:]))"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes are not Windows' way")
 @pytest.mark.parametrize(("name", "to_group"), [("SIGINT", True), ("SIGTERM", False)])
 def test_a_stop_waits_for_the_child_to_save(name: str, to_group: bool) -> None:

@@ -71,6 +71,7 @@ def test_unclip_is_refused_by_name(made: SimpleNamespace) -> None:
         detect(shapes_of(tensors))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model.", "", "unet.", "own"])
 @pytest.mark.parametrize("family", ["SD1", "SD2", "SDXL", "REFINER"])
 def test_a_unet_alone(made: SimpleNamespace, prefix: str, family: str) -> None:

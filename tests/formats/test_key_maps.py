@@ -67,6 +67,7 @@ def theirs(links: list[Link]) -> dict[str, tuple[int, ...]]:
     return {link.key: link.file_shape for link in links}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", REAL)
 def test_the_map_covers_diffusers_unet_one_to_one(family: str) -> None:
     layout = REAL[family]

@@ -78,6 +78,7 @@ def test_sd2_uses_the_layer_before_the_last_normalised(models: dict[str, LoadedM
     assert torch.allclose(skipped, deeper, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sd2_folders_lack_the_unused_layer(tmp_path: Path, models: dict[str, LoadedModel]) -> None:
     """diffusers' folders hold one layer less, so there the last one is used."""
     model = models["sd2"]

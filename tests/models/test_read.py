@@ -103,6 +103,7 @@ def test_text_encoder_from_another_file(files: dict[str, Path], tmp_path: Path) 
     assert not torch.equal(model.unet.conv_in.weight, expected.unet.conv_in.weight)
 
 
+@pytest.mark.slow
 def test_a_vae_of_its_own_heals_a_damaged_one(tmp_path: Path) -> None:
     tensors = tiny.sd1_tensors()
     tensors["first_stage_model.decoder.conv_in.weight"][0, 0, 0, 0] = float("nan")
@@ -205,6 +206,7 @@ def test_a_model_read_under_inference_mode_can_be_trained(files: dict[str, Path]
     assert weight.grad is not None
 
 
+@pytest.mark.slow
 def test_two_threads_read_the_same(files: dict[str, Path], models: dict[str, LoadedModel]) -> None:
     found: list[LoadedModel] = []
     threads = [threading.Thread(target=lambda: found.append(read_model(files["sd1"]))) for _ in range(2)]

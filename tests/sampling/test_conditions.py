@@ -93,6 +93,7 @@ def drawn(model: LoadedModel, prompt: str, negative: str = "", **changes: object
     return np.asarray(picture).astype(int)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -139,6 +139,7 @@ def test_ensd_changes_ancestral_samplers_only(sd1: LoadedModel, sampler: str, ch
     assert (differ(plain, shifted) > 0) == changes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"noise_source": "NV"}, {"guidance": 2.0}, {"steps": 4}, {"clip_skip": 2}, {"emphasis": "None"},
@@ -187,6 +188,7 @@ def test_a_stop_ends_within_one_step(sd1: LoadedModel, sampler: str) -> None:
     assert [progress.step for progress in seen] == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_progress_counts_every_network_call(sd1: LoadedModel, sampler: str) -> None:
     calls: list[None] = []
@@ -272,6 +274,7 @@ def test_words_replace_their_names(sd1: LoadedModel) -> None:
     assert differ(spelled, unknown) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ddim", "euler"])
 @pytest.mark.parametrize("prediction", ["v", "sample"])
 def test_other_predictions_draw_what_noise_models_draw(

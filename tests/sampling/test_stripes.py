@@ -48,6 +48,7 @@ def test_sdxl_decodes_alike(sdxl: LoadedModel) -> None:
     torch.testing.assert_close(decode_in_stripes(sdxl.vae, latents(11, 7), 4), whole, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [UNEVEN, replace(UNEVEN, has_quant=False)], ids=["uneven", "no quant"])
 @torch.no_grad()
 def test_other_layouts_decode_alike(layout: VaeLayout, tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_the_list_of_fields_without_a_consumer_names_fields() -> None:
     assert {field.path for field in FIELDS} >= UNCONSUMED
 
 
+@pytest.mark.slow
 def test_runs_are_made_by_reading_alone() -> None:
     """Outside of settings nobody calls a section's constructor, which checks nothing."""
     structs = {group.struct.__name__ for group in all_groups()} | {"Run", "Parts"}

@@ -41,6 +41,7 @@ def test_what_is_unknown_is_kept(tmp_path: Path) -> None:
     assert same(tmp_path / "odd.safetensors", tmp_path / "back.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_precision_changes_weights_by_rounding_alone(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
     target = tmp_path / "other.safetensors"

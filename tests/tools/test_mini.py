@@ -25,6 +25,7 @@ def test_the_checkpoint_lies_beside_a_yaml_that_names_an_absolute_folder(tmp_pat
     assert named in installed.config.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_transformers_reads_the_folder(tmp_path: Path) -> None:
     from transformers import CLIPTextConfig, CLIPTokenizer
 

@@ -76,6 +76,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_drawn_once_and_never_again(tmp_path: Path, miniature: LoadedModel) -> None:
     for number in range(2):
         save_plain(tmp_path / "own" / f"{number}.png", (number, 9, 9), (64, 64))
@@ -93,6 +94,7 @@ def test_what_is_missing_is_drawn_once_and_never_again(tmp_path: Path, miniature
     assert sum(item.is_class for item in with_drawn(scan(run), plan, folder).items) == 6
 
 
+@pytest.mark.slow
 def test_a_picture_is_what_its_request_and_the_settings_say(tmp_path: Path, miniature: LoadedModel) -> None:
     run = made_run(tmp_path)
     plan, folder = wanted_of(run), tmp_path / "c"

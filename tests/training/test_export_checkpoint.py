@@ -142,6 +142,7 @@ def test_files_merged_into_the_base_stay_in(model: LoadedModel, tmp_path: Path) 
     assert all(torch.equal(found[name], live[name]) for name in live)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False])
 def test_the_vae_is_the_bases_or_the_chosen_one(base: Path, tmp_path: Path, own: bool) -> None:
     """`saving.own_vae`."""
@@ -178,6 +179,7 @@ def test_the_bases_averages_come_along_where_the_run_began_with_them(tmp_path: P
     assert torch.equal(found[key], tensors[key] + 1.0)
 
 
+@pytest.mark.slow
 def test_velocity_is_told_to_every_host(tmp_path: Path) -> None:
     path = save(tmp_path / "two.safetensors", sd2_tensors(), torch.float32)
     model = read_model(path)

@@ -60,6 +60,7 @@ def outcome(run: Run) -> list[torch.Tensor]:
     return [made.noisy, made.target, made.timesteps, losses.total, losses.per_picture]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OTHERS)
 def test_a_setting_changes_the_noised_batch_or_its_loss(path: str) -> None:
     value, needed = OTHERS[path]

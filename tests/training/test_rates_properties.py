@@ -166,6 +166,7 @@ def _sgd(run: Run) -> Any:
     return type(run.optimizer)(name="SGD", weight_decay=0.0, max_grad_norm=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @given(plan=plans, warmup=warmups)
 @examples(max_examples=15, deadline=None)
