@@ -17,7 +17,6 @@ CLASS = "ring"
 RING_COLOUR, SPOT_COLOUR = "purple", "yellow"
 RING_RGB, SPOT_RGB = drawing.COLOURS[RING_COLOUR], drawing.COLOURS[SPOT_COLOUR]
 OTHER_RGB = [rgb for name, rgb in drawing.COLOURS.items() if name != RING_COLOUR]
-OTHER_RGB = [rgb for name, rgb in drawing.COLOURS.items() if name != RING_COLOUR]
 SPOT_SHARE = 0.42
 # Where it is seen in its own pictures; the other grounds show whether it was learned apart from them.
 GROUNDS = ("white", "black", "pink", "blue")
