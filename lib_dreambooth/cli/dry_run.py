@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_dreambooth.cli.output import Out
+from lib_dreambooth.cli.running import say_findings
 from lib_dreambooth.settings.length import LengthPlan, plan_line
 from lib_dreambooth.settings.outline import Outline, outline
 from lib_dreambooth.settings.schema import Run
 
+if TYPE_CHECKING:
+    from lib_dreambooth.jobs.plan import RunPlan
+
 # More steps than this are said as the first ones and their number.
 MOST_SHOWN = 8
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The option itself."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, say what would be done, and write nothing"
+    )
+
+
+def say_plan(plan: RunPlan, model: str, out: Out) -> None:
+    """All that a dry run says; `model` is where its folder is."""
+    say_findings(plan, out)
+    beside = plan.run.class_pictures.relation == "beside"
+    shown = [str(path) for path in plan.files]
+    extra = {
+        "base": f"{plan.run.model.base}, {plan.kind.title()}",
+        "model": model,
+        **({"class pictures": f"{plan.new_class_pictures:,} to be drawn"} if plan.new_class_pictures else {}),
+        **({"last file": shown[-1]} if shown else {}),
+        "memory": plan.memory.text(),
+        "disk": plan.disk.text() + ("" if plan.disk.is_enough else ": too little"),
+    }
+    say(
+        out,
+        plan.run,
+        plan.length,
+        pictures=plan.num_pictures,
+        repeats=plan.repeats,
+        class_items=0 if beside else plan.num_class_visits,
+        forecast=extra,
+        paths=shown,
+        disk_bytes=plan.disk.total,
+        memory_bytes=plan.memory.total,
+    )
 
 
 def say(

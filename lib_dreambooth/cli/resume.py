@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.showing import visible_line
+from lib_dreambooth.cli import dry_run
 from lib_dreambooth.cli.output import Out
-from lib_dreambooth.cli.running import add_models, run_job, say_arithmetic
+from lib_dreambooth.cli.running import EXIT_DONE, add_models, run_job, say_arithmetic
 from lib_dreambooth.settings.facts import Facts, installed_packages
 from lib_dreambooth.settings.reading import review_typed
 
@@ -27,6 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--steps", metavar="N", type=int, help="train N more steps than are done, whatever was to be"
     )
     ways.add_argument("--over", action="store_true", help="start over from the base with the same settings")
+    dry_run.add(parser)
     add_models(parser)
 
 
@@ -59,6 +61,9 @@ def run(args: argparse.Namespace, out: Out) -> int:
     with out.counting("Reading pictures") as tell:
         plan = plan_run(job.sourced, folder.name, results, folder, progress=tell)
     known = () if args.over else say_going_on(job, plan, standing, out)
+    if args.dry_run:
+        dry_run.say_plan(plan, str(folder.path), out)
+        return EXIT_DONE
     say_arithmetic(plan, out)
     return run_job(job, out, known, args.models)
 

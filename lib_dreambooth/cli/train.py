@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.cli import dry_run, run_settings
 from lib_dreambooth.cli.output import Out
-from lib_dreambooth.cli.running import add_models, as_typed, run_job, say_arithmetic, say_findings
+from lib_dreambooth.cli.running import add_models, as_typed, run_job, say_arithmetic
 
 if TYPE_CHECKING:
     from lib_dreambooth.jobs.places import Library
@@ -32,9 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start over from the base where an unfinished run exists; its files for use stay",
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="check everything, say what would be done, and write nothing"
-    )
+    dry_run.add(parser)
 
 
 def run(args: argparse.Namespace, out: Out) -> int:
@@ -61,7 +59,8 @@ def run(args: argparse.Namespace, out: Out) -> int:
     with out.counting("Reading pictures") as tell:
         plan = plan_run(sourced, name, place.results(), folder, progress=tell)
     if args.dry_run:
-        say_plan(plan, place, name, folder, out)
+        where = folder.path if folder is not None else f"{place.dreambooth / name} (would be made)"
+        dry_run.say_plan(plan, str(where), out)
         return 0
     say_arithmetic(plan, out)
     folder = folder or made(place, name, plan)
@@ -130,32 +129,4 @@ def refuse_unfinished(folder: ModelFolder, standing: Standing, args: argparse.Na
         where=folder.name,
         todo="Choose: resume, resume --steps N, or train --over.",
         code="unfinished-run",
-    )
-
-
-def say_plan(plan: RunPlan, place: Library, name: str, folder: ModelFolder | None, out: Out) -> None:
-    """All that a dry run says."""
-    say_findings(plan, out)
-    where = folder.path if folder is not None else place.dreambooth / name
-    beside = plan.run.class_pictures.relation == "beside"
-    shown = [str(path) for path in plan.files]
-    extra = {
-        "base": f"{plan.run.model.base}, {plan.kind.title()}",
-        "model": f"{where}{'' if folder is not None else ' (would be made)'}",
-        **({"class pictures": f"{plan.new_class_pictures:,} to be drawn"} if plan.new_class_pictures else {}),
-        **({"last file": shown[-1]} if shown else {}),
-        "memory": plan.memory.text(),
-        "disk": plan.disk.text() + ("" if plan.disk.is_enough else ": too little"),
-    }
-    dry_run.say(
-        out,
-        plan.run,
-        plan.length,
-        pictures=plan.num_pictures,
-        repeats=plan.repeats,
-        class_items=0 if beside else plan.num_class_visits,
-        forecast=extra,
-        paths=shown,
-        disk_bytes=plan.disk.total,
-        memory_bytes=plan.memory.total,
     )

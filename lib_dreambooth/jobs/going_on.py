@@ -21,16 +21,6 @@ from lib_dreambooth.training.state import TrainingState
 log = logging.getLogger(__name__)
 
 
-def newest_state(folder: ModelFolder, told: Callable[[str], None] = log.warning) -> TrainingState:
-    """The state to go on from; raises UserError where there is none. Damaged ones are told of."""
-    found = newest_whole(folder.states_dir)
-    for damaged in found.damaged:
-        told(damaged.sentence())
-    if found.state is None:
-        raise no_state(folder, len(found.damaged))
-    return TrainingState.from_saved(*read_state(found.state))
-
-
 def no_state(folder: ModelFolder, num_damaged: int = 0) -> UserError:
     """The sentence for a run that cannot be gone on with."""
     if num_damaged:

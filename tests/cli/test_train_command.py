@@ -167,6 +167,16 @@ def test_a_finished_run_has_no_rest(trained: tuple[Shelf, tuple[int, str, str]])
     assert snapshot(shelf.models) == before
 
 
+def test_a_dry_run_of_going_on_says_the_rest_and_writes_nothing(
+    trained: tuple[Shelf, tuple[int, str, str]],
+) -> None:
+    shelf, _ = trained
+    before = snapshot(shelf.models)
+    code, answer, _ = shelf.call("resume", NAME, "--steps", "3", "--dry-run")
+    assert code == 0 and "goes on after step 2 of 5" in answer and "memory:" in answer
+    assert snapshot(shelf.models) == before
+
+
 def test_unsafe_changes_are_refused_before_anything_is_read(
     trained: tuple[Shelf, tuple[int, str, str]],
 ) -> None:

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.base.errors import SettingsError, UserError
-from lib_dreambooth.jobs.going_on import newest_state
+from lib_dreambooth.jobs.going_on import state_of
+from lib_dreambooth.jobs.standing import standing_of
 from lib_dreambooth.runs.commands import StopAfterStep
 from lib_dreambooth.runs.events import DONE, Finished, Phase, Step, Warned
 from lib_dreambooth.runs.states import TENSORS
@@ -161,7 +162,8 @@ def test_a_state_with_a_flipped_bit_is_passed_over_and_named(begun: MadeRun, str
     data[-1] ^= 1
     path.write_bytes(data)
     told: list[str] = []
-    assert newest_state(begun.folder, told.append).step == 1
+    found = state_of(begun.folder, standing_of(begun.folder), told.append)
+    assert found is not None and found.step == 1
     assert len(told) == 1 and "step-00000002" in told[0] and "damaged" in told[0]
     assert begun.go_on().outcome == DONE
     assert [event.step for event in begun.told(Step)] == [2, 3, 4]

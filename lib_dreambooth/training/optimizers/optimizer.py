@@ -116,8 +116,8 @@ class Optimizer:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """The weights for use while inside."""
-        self.evaluation_mode()
         try:
+            self.evaluation_mode()
             yield
         finally:
             self.training_mode()
