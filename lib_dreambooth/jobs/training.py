@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from lib_dreambooth.base.awake import awake
+from lib_dreambooth.base.host import Alone, Sharing
 from lib_dreambooth.jobs.completing import complete, on_base
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
 from lib_dreambooth.jobs.report.told import told_facts
@@ -44,7 +45,8 @@ class TrainingJob:
     """A run of one model. `box` takes commands from other threads; `run` does all of the work.
 
     With `state` the run goes on from there; `lineage` tells its states from those of runs that were given up,
-    and `run_id` its events. `report` is the page about the run once it has ended, if there is one.
+    and `run_id` its events. `sharing` is the host whose card it is. `report` is the page about the run once
+    it has ended, if there is one.
     """
 
     folder: ModelFolder
@@ -56,7 +58,7 @@ class TrainingJob:
     earlier: Sequence[Result] = ()
     host_device: str | None = None
     host_pictures: PictureSettings = field(default_factory=PictureSettings)
-    yield_point: Callable[[], None] = lambda: None
+    sharing: Sharing = field(default_factory=Alone)
     box: CommandBox = field(default_factory=CommandBox)
     run_id: str = field(default_factory=new_run_id)
     report: Path | None = None
@@ -81,7 +83,7 @@ class TrainingJob:
             for listener in self.listeners:
                 events.listen(listener)
             self.box.follow(folder.inbox_dir, partial(warn, events))
-            control = Control(self.box, events.emit, self.yield_point)
+            control = Control(self.box, events.emit, self.sharing)
             desk = self._desk(copy)
             device = choose_device(sourced.run.memory.device, self.host_device)
             logs = {"model_name": folder.name, "logs_dir": folder.logs_dir, "run_id": self.run_id}

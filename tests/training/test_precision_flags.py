@@ -80,3 +80,13 @@ def test_without_repeatability_the_hosts_choice_stays() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     with switched(tf32=False):
         assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_host_that_computes_in_between_finds_its_own() -> None:
+    before = flags()
+    with switched(tf32=not before[0], deterministic=True) as aside:
+        inside = flags()
+        with pytest.raises(RuntimeError), aside():
+            assert flags()[:6] == before[:6]
+            raise RuntimeError
+        assert flags() == inside

@@ -4,35 +4,80 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 
 # cuBLAS repeats its sums only with a workspace of its own; read when it is first used.
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+Aside = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The state of all of them."""
+
+    matmul_tf32: bool
+    cudnn_tf32: bool
+    cudnn_deterministic: bool
+    cudnn_benchmark: bool
+    deterministic: bool
+    warns_only: bool
+
+    @classmethod
+    def now(cls) -> Switches:
+        """As they stand."""
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        return cls(
+            matmul.allow_tf32,
+            cudnn.allow_tf32,
+            cudnn.deterministic,
+            cudnn.benchmark,
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+
+    def set(self) -> None:
+        """Puts all of them so."""
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        matmul.allow_tf32, cudnn.allow_tf32 = self.matmul_tf32, self.cudnn_tf32
+        cudnn.deterministic, cudnn.benchmark = self.cudnn_deterministic, self.cudnn_benchmark
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warns_only)
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """For a block they stand like this, then as before it."""
+        before = Switches.now()
+        self.set()
+        try:
+            yield
+        finally:
+            before.set()
 
 
 @contextmanager
-def switched(*, tf32: bool, deterministic: bool = False) -> Iterator[None]:
-    """TF32 and repeatable arithmetic as a run wants them, while inside."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = (matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
+def switched(*, tf32: bool, deterministic: bool = False) -> Iterator[Aside]:
+    """TF32 and repeatable arithmetic as a run wants them, while inside.
+
+    Gives what to enter for a block in which they are as before: somebody else computes then.
+    """
+    before = Switches.now()
     workspace = os.environ.get(WORKSPACE)
+    wanted = replace(before, matmul_tf32=tf32, cudnn_tf32=tf32)
+    if deterministic:
+        os.environ.setdefault(WORKSPACE, ":4096:8")
+        # Some backward passes have no repeatable form; those only warn.
+        wanted = replace(
+            wanted, cudnn_deterministic=True, cudnn_benchmark=False, deterministic=True, warns_only=True
+        )
     try:
-        matmul.allow_tf32, cudnn.allow_tf32 = tf32, tf32
-        if deterministic:
-            cudnn.deterministic, cudnn.benchmark = True, False
-            os.environ.setdefault(WORKSPACE, ":4096:8")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                # Some backward passes have no repeatable form; those only warn.
-                torch.use_deterministic_algorithms(True, warn_only=True)
-        yield
+        wanted.set()
+        yield before.again
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
-        torch.use_deterministic_algorithms(was_deterministic, warn_only=warned_only)
+        before.set()
         if workspace is None:
             os.environ.pop(WORKSPACE, None)

@@ -18,14 +18,16 @@ class Card:
         self.ready: Ready | None = None
         self._places: dict[str, torch.device] = {}
 
+    @torch.inference_mode(False)
     def leave(self) -> None:
-        """Everything to system memory."""
+        """Everything to system memory; a host may ask for it in a thread where nothing can learn."""
         self._places = {part: self.model.device_of(part) for part in self.model.modules}
         for part in self._places:
             self.model.to(part, "cpu")
         self._move_trained(torch.device("cpu"))
         give_memory_back()
 
+    @torch.inference_mode(False)
     def take(self) -> None:
         """Everything back to where it was."""
         for part, place in self._places.items():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from lib_dreambooth.base.errors import Cancelled
+from lib_dreambooth.base.host import Alone, Sharing
 from lib_dreambooth.runs.commands import (
     Command,
     GoOn,
@@ -35,34 +36,50 @@ class Commands(Protocol):
 class Control:
     """Takes commands at safe points; what they ask for stands here until the loop has done it.
 
-    `leave_card` and `take_card` free the graphics card for a pause and take it again; `yield_point` gives the
-    host its turn.
+    It is the guest on a card that is shared: the trainer says how the run leaves it and takes it again, and
+    which switches of the process are its own.
     """
 
     def __init__(
         self,
         commands: Commands,
         emit: Callable[[Event], object],
-        yield_point: Callable[[], None] = lambda: None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._commands = commands
         self._emit = emit
-        self._yield_point = yield_point
-        self.leave_card: Callable[[], None] = lambda: None
-        self.take_card: Callable[[], None] = lambda: None
+        self._sharing: Sharing = Alone() if sharing is None else sharing
+        self.on_leave: Callable[[], None] = lambda: None
+        self.on_take: Callable[[], None] = lambda: None
+        self.on_aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.stop: type[Command] | None = None
         self.wants_save = False
         self.wants_samples = False
         self.step = 0
-        self.seconds_paused = 0.0
+        # In pauses and in turns that the host took.
+        self.seconds_away = 0.0
 
     @property
     def is_discarded(self) -> bool:
         return self.stop is StopWithoutSaving
 
+    def leave_card(self) -> None:
+        """All that the run has goes to system memory."""
+        self.on_leave()
+
+    def take_card(self) -> None:
+        """Back to where it was."""
+        self.on_take()
+
+    def aside(self) -> AbstractContextManager[None]:
+        """The process' switches as they were before the run, for a block."""
+        return self.on_aside()
+
     def look(self) -> None:
-        """A safe point between steps: takes commands, waits out a pause."""
-        self._yield_point()
+        """A safe point between steps: the host's turn, then commands; waits out a pause."""
+        started = time.monotonic()
+        self._sharing.yield_point(self)
+        self.seconds_away += time.monotonic() - started
         paused = self._obey(self._commands.take())
         if paused and self.stop is None:
             self._wait()
@@ -83,7 +100,6 @@ class Control:
         with self._away():
             end = time.monotonic() + seconds
             while self.stop is None and (left := end - time.monotonic()) > 0:
-                self._yield_point()
                 found = self._commands.wait(min(left, WAIT_S))
                 self._obey(found)
                 if any(isinstance(command, GoOn) for command in found):
@@ -93,20 +109,21 @@ class Control:
         with self._away():
             is_paused = True
             while is_paused and self.stop is None:
-                self._yield_point()
                 is_paused = self._obey(self._commands.wait(WAIT_S), is_paused)
 
     @contextmanager
     def _away(self) -> Iterator[None]:
         started = time.monotonic()
-        self.leave_card()
-        self._emit(Paused(step=self.step))
+        passed = 0.0
         try:
-            yield
+            with self._sharing.away(self):
+                self._emit(Paused(step=self.step))
+                try:
+                    yield
+                finally:
+                    passed = time.monotonic() - started
         finally:
-            passed = time.monotonic() - started
-            self.seconds_paused += passed
-            self.take_card()
+            self.seconds_away += passed
             self._emit(Resumed(step=self.step, seconds_paused=passed))
 
     def _obey(self, commands: Sequence[Command], is_paused: bool = False) -> bool:

@@ -50,6 +50,11 @@ class Curves:
         """What comes now is no step and does not count as one's time."""
         self._last = None
 
+    def leave_out(self, seconds: float) -> None:
+        """So much of the time since the last step was none of its own."""
+        if self._last is not None:
+            self._last += seconds
+
     def is_due(self, step: int) -> bool:
         """Whether the step after which `step` are done is told; the first and the last always are."""
         return step == 1 or step == self.ready.length.total_steps or step % self.ready.run.logging.every == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,8 @@ from lib_dreambooth.training.precision.checkpointing import checkpointing
 from lib_dreambooth.training.precision.flags import switched
 from lib_dreambooth.training.resuming import differences_on_resume, refuse_unsafe
 from lib_dreambooth.training.state import Surroundings, TrainingState, surroundings
+from lib_dreambooth.training.trainer.asking import store_answers
+from lib_dreambooth.training.trainer.base_answers import Stored
 from lib_dreambooth.training.trainer.card import Card
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.desk import Desk, Ended
@@ -102,21 +104,23 @@ class Trainer:
         self._tell(event)
 
     def _seconds(self) -> float:
-        return time.monotonic() - self._started - self.control.seconds_paused
+        return time.monotonic() - self._started - self.control.seconds_away
 
     def _prepare(self, given_back: ExitStack) -> Ready:
         """All phases before the first step."""
         run = self.settings
         self._refuse_early(None)
         deterministic = run.draws.deterministic or self.device.type == "cpu"
-        given_back.enter_context(switched(tf32=run.precision.tf32, deterministic=deterministic))
+        switches = switched(tf32=run.precision.tf32, deterministic=deterministic)
+        self.control.on_aside = given_back.enter_context(switches)
+        given_back.callback(self._forget_switches)
         preparer = Preparer(run, self.device, self.desk.rooms, self.control, self.emit)
         scanned = preparer.scan()
         model = preparer.read()
         given_back.callback(model.modules.clear)
         self._refuse_early(model)
         card = Card(model, self.device)
-        self.control.leave_card, self.control.take_card = card.leave, card.take
+        self.control.on_leave, self.control.on_take = card.leave, card.take
         given_back.callback(self._forget_card)
         scanned = preparer.class_pictures(model, scanned)
         ready = preparer.ready(model, scanned)
@@ -128,6 +132,9 @@ class Trainer:
             close(ready)
             ready = card.ready = preparer.ready(model, scanned, frozenset(failed))
             given_back.callback(close, ready)
+        if isinstance(ready.base_answers, Stored):
+            store_answers(ready, self.step, self.control, preparer.progress, self.emit)
+            encode_epoch(ready, self._epoch(ready), self.control, preparer.progress)
         self._restore(ready)
         self._settle(ready, given_back)
         return ready
@@ -163,8 +170,11 @@ class Trainer:
             for part in ready.idle_parts():
                 ready.model.to(part, "cpu")
 
+    def _forget_switches(self) -> None:
+        self.control.on_aside = nullcontext
+
     def _forget_card(self) -> None:
-        self.control.leave_card = self.control.take_card = lambda: None
+        self.control.on_leave = self.control.on_take = lambda: None
 
     def _train(self, ready: Ready, given_back: ExitStack) -> str:
         """All steps, then what is due at the end."""

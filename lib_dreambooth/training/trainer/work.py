@@ -114,7 +114,9 @@ class Work:
         with closing(batches):
             for step in batches:
                 self.control.step = self.step
+                away = self.control.seconds_away
                 self.control.look()
+                self.curves.leave_out(self.control.seconds_away - away)
                 if self._stops_now:
                     return
                 self._take(step)
