@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lib_dreambooth.hosts.webui import WebuiHost
+    from lib_dreambooth.jobs.worker import Worker
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parent.parent
+# The page of the tab, once there is one.
+PAGE = "lib_dreambooth.ui.page"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -10,3 +23,72 @@ def main(arguments: Sequence[str]) -> int:
     from lib_dreambooth.cli import program, table
 
     return program.main(arguments, table.ROWS)
+
+
+class InWebui:
+    """The one program of a WebUI's process: Reload UI registers it anew, runs go on meanwhile."""
+
+    def __init__(self, host: WebuiHost) -> None:
+        self.host = host
+        self._worker: Worker | None = None
+
+    @property
+    def worker(self) -> Worker:
+        """The queue and its thread, from when they are first needed."""
+        if self._worker is None:
+            from lib_dreambooth.jobs.worker import Worker
+
+            self._worker = Worker(self.host)
+        return self._worker
+
+    def tab(self) -> Any:
+        """The page as Blocks; never an error, which would leave the user without a tab."""
+        off = what_is_off()
+        if not off and importlib.util.find_spec(PAGE) is not None:
+            page = importlib.import_module(PAGE)
+            return page.build(self.host, self.worker)
+        from lib_dreambooth.hosts.placeholder import placeholder
+
+        return placeholder(off)
+
+    def mount(self, app: Any) -> None:
+        """The routes of /dreambooth/v1 into the WebUI's app."""
+        if what_is_off():
+            log.warning("training is off: packages are missing; the Dreambooth tab says which.")
+            return
+        if importlib.util.find_spec("lib_dreambooth.api.routes") is None:
+            return
+        from lib_dreambooth.api.routes import router
+
+        app.include_router(router(self.worker, self.host))
+
+
+_here: InWebui | None = None
+
+
+def in_webui(script: str) -> type | None:
+    """Called by the WebUI's script: registers tab, settings and routes, gives the class it has to find there.
+
+    None where another copy of this program was there first.
+    """
+    global _here
+    if Path(script).resolve().parent.parent != ROOT:
+        log.error("Dreambooth is installed twice: %s is used, remove %s", ROOT, Path(script).parent.parent)
+        return None
+    from lib_dreambooth.hosts.registration import register
+
+    if _here is None:
+        from lib_dreambooth.hosts.webui import WebuiHost
+
+        _here = InWebui(WebuiHost())
+    return register(_here.tab, _here.mount, _here.host.before_picture)
+
+
+def what_is_off() -> list[str]:
+    """What the packages here do not allow, as sentences, where that is training itself."""
+    from lib_dreambooth.environments import additions, installer
+
+    found = additions.missing(installer.this_host())
+    return (
+        [one.sentence() for one in found] if any(one.feature == additions.TRAINING for one in found) else []
+    )

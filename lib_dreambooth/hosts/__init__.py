@@ -1,0 +1,1 @@
+"""Where this program lives: in a WebUI, or in plain folders."""

@@ -1,0 +1,48 @@
+"""What a WebUI is told at each load of its scripts: a tab, settings, routes, and who stands at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+TITLE, ELEMENT = "Dreambooth", "dreambooth"
+
+
+def register(
+    tab: Callable[[], Any], mount: Callable[[Any], None], before_picture: Callable[[], None]
+) -> type:
+    """Registers all of it; to be called once for each load of scripts, which forget what was before.
+
+    `tab` makes the page's Blocks, `mount` adds routes to an app. Gives the class that the WebUI has to find
+    among the script's names.
+    """
+    from modules import script_callbacks
+
+    from lib_dreambooth.hosts.webui_settings import add_options
+
+    # Not every host takes a name beside the callback.
+    script_callbacks.on_ui_settings(add_options)
+    script_callbacks.on_ui_tabs(lambda: [(tab(), TITLE, ELEMENT)])
+    script_callbacks.on_app_started(lambda demo, app: mount(app))
+    return doorkeeper(before_picture)
+
+
+def doorkeeper(before_picture: Callable[[], None]) -> type:
+    """A script without a page that every picture passes."""
+    from modules import scripts
+
+    class DreamboothTurns(scripts.Script):
+        """Gives the card to a picture that is asked for while a training has it."""
+
+        create_group = False
+
+        def title(self) -> str:
+            return "Dreambooth: turns with the training"
+
+        def show(self, is_img2img: bool) -> object:
+            return scripts.AlwaysVisible
+
+        def before_process(self, p: Any, *args: Any) -> None:
+            before_picture()
+
+    return DreamboothTurns

@@ -1,0 +1,40 @@
+"""A picture that waits for the end of a run: its progress bar says why, and it can be given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WHY = (
+    "Waiting for the training to end. Pause it in the Dreambooth tab to get this picture first, or change "
+    "Settings > Dreambooth."
+)
+
+
+class WaitingPicture:
+    """What the WebUI shows for the job that has just begun. Others may begin and wait while it does."""
+
+    def __init__(self) -> None:
+        from modules import progress, shared
+
+        self._progress: Any = progress
+        self._state: Any = shared.state
+        self._task = getattr(progress, "current_task", None)
+        self._job = getattr(shared.state, "job", "")
+
+    def show(self) -> None:
+        """The bar of the picture that began last says why nothing happens."""
+        if self._progress.current_task is None:
+            self._progress.current_task = self._task
+        self._state.textinfo = WHY
+
+    def is_given_up(self) -> bool:
+        """Whether the user pressed Interrupt or Skip."""
+        names = ("interrupted", "skipped", "stopping_generation")
+        return any(getattr(self._state, name, False) for name in names)
+
+    def begin_again(self) -> None:
+        """It is its turn: as the WebUI begins a job, without forgetting that it was given up."""
+        if not self.is_given_up():
+            self._state.begin(self._job)
+        self._progress.current_task = self._task
+        self._state.textinfo = None
