@@ -11,6 +11,7 @@ from lib_dreambooth.settings.facts import Facts
 from lib_dreambooth.settings.fields import applies, entries, label, value_at
 from lib_dreambooth.settings.meaning import PARTS, is_adapter, share_of_run, trains_text_encoder
 from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.sections.loss import MASKED
 from lib_dreambooth.settings.sections.rates import FALLING
 
 PACKAGE_OF_OPTIMIZER = {
@@ -331,6 +332,24 @@ def fused_backward_is_possible(run: Run, facts: Facts) -> Iterator[Contradiction
         )
 
 
+def answers_of_the_base_can_be_stored(run: Run, facts: Facts) -> Iterator[Contradiction]:
+    """Whole weights have no untouched model beside them: it is asked for all steps before the first."""
+    if is_adapter(run) or run.length.train_for.unit != "until stopped":
+        return
+    asking = [f"concepts.{n}.target" for n, concept in enumerate(run.concepts) if concept.target == "base"]
+    if run.class_pictures.relation != "off" and run.class_pictures.target == "base":
+        asking.append("class_pictures.target")
+    if run.loss.outside_base > 0 and applies(MASKED, run, ""):
+        asking.append("loss.outside_base")
+    for path in asking:
+        yield Contradiction(
+            path,
+            "the base model's answers are stored before whole weights move, but this run has no end.",
+            "Give the run a length, or train a network.",
+            ("length.train_for", "network.kind"),
+        )
+
+
 def half_weights_need_half_arithmetic(run: Run, facts: Facts) -> Iterator[Contradiction]:
     if run.precision.mixed != "no":
         return
@@ -442,6 +461,7 @@ RULES: tuple[Rule, ...] = (
     half_weights_need_half_arithmetic,
     caches_are_possible,
     fused_backward_is_possible,
+    answers_of_the_base_can_be_stored,
     lengths_need_an_end,
     something_is_written,
 )

@@ -30,20 +30,18 @@ def micro_step(
     *,
     autocast_dtype: torch.dtype | None = None,
     noised: Noised | None = None,
-    target: Tensor | None = None,
 ) -> Losses:
     """The loss of a micro-batch; its gradient is not taken yet.
 
     Captions are encoded here where `text_states` says how. `noised` is what `objective` made of the batch, if
-    that was done ahead; `target` [B, C, H, W] is learned instead of its own.
+    that was done ahead.
     """
     device = model.device_of(UNET)
     made = (objective.noised(batch) if noised is None else noised).to(device)
     with autocast(device, autocast_dtype):
         states = text_states(batch.captions) if callable(text_states) else text_states
         predicted = predict(model, made, states, batch.size_ids, is_cast=autocast_dtype is not None)
-    wanted = None if target is None else target.to(device)
-    return objective.loss(predicted, made, batch.shares.to(device), target=wanted)
+    return objective.loss(predicted, made, batch.shares.to(device))
 
 
 def predict(

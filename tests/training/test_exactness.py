@@ -144,3 +144,17 @@ def test_all_whole_weights_with_class_pictures(tmp_path: Path) -> None:
 def test_half_precision_with_rounding_by_chance(tmp_path: Path) -> None:
     values = joined(WHOLE, SOME_WEIGHTS, {"precision": {"weights": "half", "mixed": "bf16"}})
     assert_same_end(straight(tmp_path, values), stopped(tmp_path, values, 5, 12))
+
+
+@pytest.mark.slow
+def test_class_pictures_that_teach_what_the_base_answers(tmp_path: Path) -> None:
+    values = joined(LORA, CLASSES, {"class_pictures": {"target": "base"}})
+    assert_same_end(straight(tmp_path, values), stopped(tmp_path, values, 5, 12))
+
+
+@pytest.mark.slow
+def test_answers_of_the_base_stored_for_whole_weights(tmp_path: Path) -> None:
+    values = joined(WHOLE, SOME_WEIGHTS, CLASSES, {"class_pictures": {"target": "base"}})
+    one = straight(tmp_path, values)
+    assert "asking the base model" in one.phases()
+    assert_same_end(one, stopped(tmp_path, values, 5, 12))

@@ -175,12 +175,34 @@ def test_half_precision_is_compared_in_float32() -> None:
     assert losses.total.item() == pytest.approx(90000.0, rel=1e-3)
 
 
-def test_another_target_can_be_learned() -> None:
-    ours = objective({"loss.min_snr_gamma": 0.0})
-    made = ours.noised(made_batch())
+def test_the_bases_answer_can_be_learned_instead() -> None:
+    changes = {"loss.min_snr_gamma": 0.0, "concepts": [{"folder": "a", "target": "base"}]}
+    ours, batch = objective(changes), made_batch()
+    made = ours.noised(batch)
     answer = torch.ones_like(made.target)
-    assert ours.loss(answer, made, torch.ones(3), target=answer).total == 0
+    assert ours.prior.asked(batch.plan.visits, made.masks) == [0, 1, 2]
+    asked = ours.with_base(made, batch.plan.visits, answer, [0, 1, 2])
+    assert ours.loss(answer, asked, torch.ones(3)).total == 0
     assert ours.loss(answer, made, torch.ones(3)).total > 0
+
+
+def test_outside_the_mask_the_base_is_learned() -> None:
+    changes = {"loss.min_snr_gamma": 0.0, "pictures.masks": True, "loss.outside_base": 0.5}
+    ours, masks = objective(changes), made_masks(3)
+    masks[2] = 1.0
+    batch = made_batch(masks=masks)
+    made, visits = ours.noised(batch), batch.plan.visits
+    assert ours.prior.asked(visits, made.masks) == [0, 1]
+    answers = made.target[:2] + 3.0
+    asked = ours.with_base(made, visits, answers, [0, 1])
+    # One off from what is learned inside, two off from what the base answers.
+    found = ours.loss(made.target + 1.0, asked, torch.ones(3))
+    assert found.per_picture.tolist() == pytest.approx([1.0 + 0.5 * 4.0, 1.0 + 0.5 * 4.0, 1.0])
+    over_picture = objective({**changes, "loss.mask_average": "picture"})
+    share = masks.mean((1, 2, 3))
+    found = over_picture.loss(made.target + 1.0, asked, torch.ones(3))
+    expected = (share + 0.5 * 4.0 * (1.0 - share)).tolist()
+    assert found.per_picture.tolist() == pytest.approx(expected)
 
 
 def test_masks_are_left_aside_in_their_share_of_visits() -> None:

@@ -342,10 +342,9 @@ def move_for(steps: int, dtype: torch.dtype, rate: float, by_chance: bool) -> fl
         rates={"learning_rate": rate},
         precision={"mixed": "fp16", "weights": "half", "stochastic_rounding": by_chance},
     )
-    generator = torch.Generator().manual_seed(3)
-    for _ in range(steps):
+    for step in range(steps):
         part.parameter.grad = torch.ones_like(part.parameter)
-        optimizer.step(generator)
+        optimizer.step(seed=step)
     return 1.0 - part.parameter.detach().double().mean().item()
 
 

@@ -17,7 +17,8 @@ class Noised:
     """A batch with its noise: `noisy` and `target` [B, C, H, W], `timesteps` [B].
 
     `weights` [B] are factors on each picture's loss, `masks` [B, 1, H, W] say where it counts, `huber_c` [B]
-    is set where the kind of loss needs it.
+    is set where the kind of loss needs it. `base` [B, C, H, W] is what the untouched model answers, zero in
+    rows where nobody asked it; those with `is_prior` [B] learn it in place of the target.
     """
 
     noisy: Tensor
@@ -26,6 +27,15 @@ class Noised:
     weights: Tensor
     masks: Tensor | None = None
     huber_c: Tensor | None = None
+    base: Tensor | None = None
+    is_prior: Tensor | None = None
+
+    @property
+    def learned(self) -> Tensor:
+        """What the prediction is compared with."""
+        if self.base is None or self.is_prior is None:
+            return self.target
+        return torch.where(self.is_prior[:, None, None, None], self.base.to(self.target), self.target)
 
     def to(self, device: torch.device | str) -> Noised:
         """The same on a device; the copy does not wait where the memory allows it."""

@@ -6,6 +6,7 @@ B: pictures, C: channels, H, W: latent size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.objective.noised import Losses, Noised
 from lib_dreambooth.training.objective.noising import Noising
+from lib_dreambooth.training.objective.prior import Prior
 from lib_dreambooth.training.objective.weighing import (
     level_huber,
     level_weights,
@@ -37,6 +39,7 @@ class Objective:
         self.prediction = trained_prediction(run.model.prediction, model.prediction)
         self.schedule = trained_schedule(run.noise.zero_terminal, model.schedule)
         self.loss_settings = run.loss
+        self.prior = Prior.of(run)
         self.noising = Noising(run.noise, run.draws.seed)
         # By timestep.
         self.weights = level_weights(run.loss, self.prediction, self.schedule)
@@ -60,23 +63,33 @@ class Objective:
         timesteps = torch.full((len(visits),), timestep)
         return self._made(latents, noises, noises, timesteps, batch.masks)
 
-    def loss(
-        self, predicted: Tensor, noised: Noised, shares: Tensor, *, target: Tensor | None = None
-    ) -> Losses:
-        """The sum over pictures of share times loss, in float32 at least; all on the device of `predicted`.
+    def with_base(self, noised: Noised, visits: Sequence[Visit], answers: Tensor, rows: list[int]) -> Noised:
+        """The batch with the untouched model's answers [len(rows), C, H, W] for some of its rows."""
+        base = torch.zeros(noised.target.shape, dtype=answers.dtype, device=answers.device)
+        base[rows] = answers
+        return replace(noised, base=base, is_prior=self.prior.replaced(visits))
 
-        `target` [B, C, H, W] is learned instead of `noised.target`.
-        """
-        wanted = at_least_float32(noised.target if target is None else target)
-        found = errors(self.loss_settings.kind, at_least_float32(predicted), wanted, noised.huber_c)
+    def loss(self, predicted: Tensor, noised: Noised, shares: Tensor) -> Losses:
+        """The sum over pictures of share times loss, in float32 at least; all on one device."""
+        settings = self.loss_settings
+        predicted = at_least_float32(predicted)
         means = picture_means(
-            found,
+            self._errors(predicted, noised.learned, noised),
             noised.masks,
-            outside=self.loss_settings.outside_mask,
-            over_picture=self.loss_settings.mask_average == "picture",
+            outside=settings.outside_mask,
+            over_picture=settings.mask_average == "picture",
         )
+        if settings.outside_base > 0 and noised.masks is not None and noised.base is not None:
+            means = means + settings.outside_base * picture_means(
+                self._errors(predicted, noised.base, noised),
+                1.0 - noised.masks,
+                over_picture=settings.mask_average == "picture",
+            )
         per_picture = means * noised.weights.to(means)
         return Losses((per_picture * shares.to(means)).sum(), per_picture.detach())
+
+    def _errors(self, predicted: Tensor, wanted: Tensor, noised: Noised) -> Tensor:
+        return errors(self.loss_settings.kind, predicted, at_least_float32(wanted), noised.huber_c)
 
     def _made(
         self, latents: Tensor, noises: Tensor, mixed: Tensor, timesteps: Tensor, masks: Tensor | None

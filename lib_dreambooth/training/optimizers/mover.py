@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_dreambooth.adapters.parts import Part
+from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.training.optimizers.places import Moving, draw_in, tensors_in
 from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, to_tree
 from lib_dreambooth.training.precision.rounding import round_to
@@ -23,6 +24,8 @@ CACHES = ("_mask_indices",)
 NOT_REMEMBERED |= {*CACHES}
 # How a group is computed, which depends on the device.
 OF_DEVICE = ("fused", "foreach", "capturable")
+
+SEED_BITS = 62
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Mover:
         self.stand_ins = list(stand_ins)
         self.library: torch.optim.Optimizer | None = None
         self.has_stopped = False
+        self.gradient_of: Callable[[Tensor], Tensor | None] = own_gradient
         self._kept: list[Tensor] | None = None
         self._moving = Moving(self.stand_ins[0].device)
 
@@ -68,40 +72,53 @@ class Mover:
 
     def gradients(self) -> list[Tensor]:
         """The gradients there are."""
-        return [p.grad for p in self.parameters() if p.grad is not None]
+        return [gradient for p in self.parameters() if (gradient := self.gradient_of(p)) is not None]
 
     def set_rate(self, rate: float) -> None:
         for group in self.made.param_groups:
             group["lr"] = rate
 
-    def step(self, factor: Tensor | None, rounds: bool, generator: torch.Generator | None) -> None:
-        """Moves the weights by their gradients times `factor`."""
+    def step(
+        self, factor: Tensor | None, rounds: bool, seed: int, places: Sequence[int] | None = None
+    ) -> None:
+        """Moves the weights by their gradients times `factor`; `seed` is for rounding by chance.
+
+        With `places` only these weights; the library has to be shown no others then.
+        """
+        places = range(len(self.parts)) if places is None else places
         if not self.is_half:
-            found = self.gradients()
+            found = [g for place in places if (g := self.parts[place].parameter.grad) is not None]
             if factor is not None and found:
                 torch._foreach_mul_(found, factor)
             self.made.step()
             return
-        self.lift()
-        for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
-            gradient = part.parameter.grad
+        self.lift(places)
+        for place in places:
+            gradient = self.parts[place].parameter.grad
             if gradient is not None:
                 raised = gradient.float()
-                stand_in.grad = raised if factor is None else raised * factor
+                self.stand_ins[place].grad = raised if factor is None else raised * factor
         self.made.step()
-        self.settle(rounds, generator)
+        self.settle(seed if rounds else None, places)
 
-    def lift(self) -> None:
+    def lift(self, places: Sequence[int] | None = None) -> None:
         """Gives the stand-ins the weights' values."""
-        for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
-            stand_in.data = part.parameter.detach().float()
+        for place in range(len(self.parts)) if places is None else places:
+            self.stand_ins[place].data = self.parts[place].parameter.detach().float()
 
     @torch.no_grad()
-    def settle(self, rounds: bool, generator: torch.Generator | None) -> None:
-        """Gives the weights the stand-ins' values and takes those away."""
-        for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
-            half = part.parameter.dtype
-            part.parameter.copy_(round_to(stand_in.data, half, generator) if rounds else stand_in.data)
+    def settle(self, seed: int | None, places: Sequence[int] | None = None) -> None:
+        """Gives the weights the stand-ins' values, rounded by chance where there is a seed; takes those away.
+
+        Each weight has draws of its own, so that their order changes nothing.
+        """
+        for place in range(len(self.parts)) if places is None else places:
+            part, values = self.parts[place], self.stand_ins[place].data
+            if seed is not None:
+                chance = torch.Generator(values.device)
+                chance.manual_seed(Draw(seed, "rounding", part.name).integer(1 << SEED_BITS))
+                values = round_to(values, part.parameter.dtype, chance)
+            part.parameter.copy_(values)
         self.clear()
 
     def clear(self) -> None:
@@ -126,7 +143,7 @@ class Mover:
         with self._only_remembered():
             self.made.eval()  # type: ignore[attr-defined]
         if self.is_half:
-            self.settle(False, None)
+            self.settle(None)
 
     @torch.no_grad()
     def to_training(self) -> None:
@@ -265,6 +282,11 @@ class Mover:
         self.clear_caches()
         self.made.state.clear()
         self.made.param_groups.clear()
+
+
+def own_gradient(parameter: Tensor) -> Tensor | None:
+    """The gradient where it is as always."""
+    return parameter.grad
 
 
 def as_dict(value: Any) -> Any:

@@ -13,6 +13,8 @@ from lib_dreambooth.training.optimizers.chance import seeded
 from lib_dreambooth.training.optimizers.clipping import clip_factor, norm_of
 from lib_dreambooth.training.optimizers.mover import Mover
 from lib_dreambooth.training.optimizers.names import Known
+from lib_dreambooth.training.optimizers.one_by_one import OneByOne
+from lib_dreambooth.training.optimizers.system_gradients import SystemGradients
 from lib_dreambooth.training.optimizers.trees import Json
 from lib_dreambooth.training.rates.of_run import Rates
 
@@ -38,6 +40,7 @@ class Optimizer:
         self.max_grad_norm = max_grad_norm
         self.rounds_by_chance = rounds_by_chance
         self.is_evaluating = False
+        self.system: SystemGradients | None = None
         self._rates: dict[str, float] = {}
         self._factor: Tensor | None = None
         self.set_rates(0)
@@ -52,9 +55,10 @@ class Optimizer:
 
     def active(self) -> list[Part]:
         """What moves at this step."""
-        return [part for mover in self._active() for part in mover.parts]
+        return [part for mover in self.moving() for part in mover.parts]
 
-    def _active(self) -> list[Mover]:
+    def moving(self) -> list[Mover]:
+        """The movers whose weights move at this step."""
         return [m for m in self.movers if self._rates[m.key.part] * m.key.rate > 0 and not m.has_stopped]
 
     def clip(self, loss_scale: float = 1.0) -> Tensor:
@@ -63,20 +67,30 @@ class Optimizer:
         The next `step` takes them shortened to `max_grad_norm` and without the scale. Ask whether the norm is
         finite before that: after it the weights are spoilt.
         """
-        norm = norm_of([gradient for mover in self._active() for gradient in mover.gradients()]) / loss_scale
+        norm = norm_of([gradient for mover in self.moving() for gradient in mover.gradients()]) / loss_scale
         self._factor = clip_factor(norm, self.max_grad_norm, loss_scale)
         return norm
 
-    def step(self, generator: torch.Generator | None = None) -> None:
-        """Moves the weights; `generator` (or torch's own) rounds half-precision ones."""
+    def step(self, seed: int | None = None) -> None:
+        """Moves the weights; `seed`, or torch's own, is for what is drawn meanwhile."""
         assert not self.is_evaluating, "the weights in place are not the trained ones"
+        seed = torch.initial_seed() if seed is None else seed
         factor, self._factor = self._factor, None
-        with seeded(torch.initial_seed()):
-            for mover in self._active():
-                mover.step(factor, self.rounds_by_chance, generator)
+        with seeded(seed):
+            for mover in self.moving():
+                if self.system is None:
+                    mover.step(factor, self.rounds_by_chance, seed)
+                else:
+                    self.system.step(OneByOne(mover, self.rounds_by_chance, seed), factor)
+
+    def keep_gradients_in_system_memory(self) -> None:
+        """From now on each gradient leaves the card as soon as it is whole, until `close`."""
+        self.system = SystemGradients(self.movers)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets all gradients, those of parts that do not move too."""
+        if self.system is not None:
+            self.system.clear()
         for mover in self.movers:
             for parameter in mover.parameters():
                 if set_to_none or parameter.grad is None:
@@ -146,5 +160,7 @@ class Optimizer:
     def close(self) -> None:
         """Gives all memory back; the weights stay."""
         self.zero_grad()
+        if self.system is not None:
+            self.system.close()
         for mover in self.movers:
             mover.close()

@@ -10,6 +10,7 @@ from lib_dreambooth.data.cache.stores import DiskStore
 from lib_dreambooth.data.order.batches import MicroBatch, Visit
 from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.training.encoding import latent_encoder
+from lib_dreambooth.training.trainer.base_answers import Stored
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.measuring import measured_batches
 from lib_dreambooth.training.trainer.ready import Ready
@@ -47,12 +48,14 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
 
 
 def keep_in_bounds(ready: Ready) -> None:
-    """Removes from the caches on the disk what was unused for longest, beyond the limit on both together.
+    """Removes from the caches on the disk what was unused for longest, beyond the limit on all together.
 
     What this epoch needs stays, however much it is.
     """
     left = ready.run.memory.cache_limit * BYTES_IN_GB
-    for cache in (ready.texts.cache if isinstance(ready.texts, CachedTexts) else None, ready.latents):
+    texts = ready.texts.cache if isinstance(ready.texts, CachedTexts) else None
+    answers = ready.base_answers if isinstance(ready.base_answers, Stored) else None
+    for cache in (answers, texts, ready.latents):
         if cache is not None and isinstance(cache.store, DiskStore):
             cache.store.bound(left, cache.names())
             left -= cache.store.num_bytes

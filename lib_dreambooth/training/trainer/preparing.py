@@ -13,6 +13,7 @@ from lib_dreambooth.adapters.build import attach
 from lib_dreambooth.adapters.merging import merge_files
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.planning import trained_parts
+from lib_dreambooth.adapters.together import words_in
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.data.cache.keeping import open_store, where_to_keep
 from lib_dreambooth.data.cache.keys import digest
@@ -26,20 +27,34 @@ from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.models.encode import NO_EMBEDDINGS, Embeddings
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.runs.events import Event, Phase, Warned
 from lib_dreambooth.settings.length import LengthPlan, plan_length
-from lib_dreambooth.settings.meaning import is_adapter, trains_text_encoder
+from lib_dreambooth.settings.meaning import is_adapter, made, trains_text_encoder
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.averages import averages_of
 from lib_dreambooth.training.class_drawing import draw_class_pictures
+from lib_dreambooth.training.encoding import text_style
 from lib_dreambooth.training.objective.objective import Objective
+from lib_dreambooth.training.objective.prior import Prior
 from lib_dreambooth.training.objective.weighing import trained_prediction
 from lib_dreambooth.training.optimizers.building import new_optimizer
+from lib_dreambooth.training.optimizers.fused import (
+    GRADIENTS,
+    fuses,
+    in_system_memory,
+    require_alone,
+    require_apart,
+)
+from lib_dreambooth.training.optimizers.names import Known
+from lib_dreambooth.training.optimizers.optimizer import Optimizer
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.devices import ability_of
 from lib_dreambooth.training.precision.loss_scale import LossScale
+from lib_dreambooth.training.processes import ALONE, Processes
+from lib_dreambooth.training.trainer.base_answers import Answers, Asked, Stored, require_room
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.texts import CachedTexts, LiveTexts, Texts
@@ -69,6 +84,7 @@ class Preparer:
     rooms: Rooms
     control: Control
     emit: Emit
+    process: Processes = ALONE
     arithmetic: Arithmetic = field(init=False)
     _stores: dict[str, Store] = field(default_factory=dict)
 
@@ -140,7 +156,7 @@ class Preparer:
     def ready(self, model: LoadedModel, scanned: Scan, without: frozenset[str] = frozenset()) -> Ready:
         """Everything for the first step but what is encoded for its epoch."""
         run = self.run
-        dataset = Dataset(run, scanned, without=without)
+        dataset = Dataset(run, scanned, processes=self.process.count, without=without)
         length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
         dataset.total_steps = length.total_steps
         require_plain(model.source.kind, model.source.path)
@@ -152,11 +168,12 @@ class Preparer:
             raise
 
     def _ready(self, model: LoadedModel, dataset: Dataset, length: LengthPlan, trained: Trainable) -> Ready:
-        run, latents = self.run, self._latent_cache(model, dataset)
+        run, latents, texts = self.run, self._latent_cache(model, dataset), self._texts(model)
         objective = Objective(run, model)
-        if not is_adapter(run) and says_schedule(model):
+        if "weights" in made(run) and says_schedule(model):
             # Previews are drawn as readers of the file will draw.
             model.schedule = objective.schedule
+        optimizer = self._optimizer(trained, length)
         return Ready(
             run=run,
             model=model,
@@ -165,25 +182,53 @@ class Preparer:
             dataset=dataset,
             length=length,
             latents=latents,
-            texts=self._texts(model),
+            texts=texts,
             assembler=Assembler(dataset, latents, fresh=run.memory.latent_draw == "fresh"),
             trained=trained,
             objective=objective,
-            optimizer=new_optimizer(run, trained.parts(), length),
+            optimizer=optimizer,
             averages=averages_of(run.ema, trained.parts()),
             scale=LossScale() if self.arithmetic.scales_loss else None,
+            process=self.process,
+            is_fused=self._is_fused(optimizer.known, trained),
+            base_answers=self._answers(model, dataset, length, trained, texts),
+        )
+
+    def _optimizer(self, trained: Trainable, length: LengthPlan) -> Optimizer:
+        """What moves the weights, with gradients where the settings keep them."""
+        optimizer = new_optimizer(self.run, trained.parts(), length, self.process.count)
+        if in_system_memory(self.run):
+            require_apart(optimizer.known, GRADIENTS)
+            require_alone(self.process.count, GRADIENTS)
+            optimizer.keep_gradients_in_system_memory()
+        return optimizer
+
+    def _is_fused(self, known: Known, trained: Trainable) -> bool:
+        is_card = self.device.type == "cuda"
+        return fuses(
+            self.run,
+            known,
+            num_weights=sum(part.parameter.numel() for part in trained.parts()),
+            card_bytes=torch.cuda.get_device_properties(self.device).total_memory if is_card else 0,
+            scales_loss=self.arithmetic.scales_loss,
+            processes=self.process.count,
         )
 
     def attach(self, model: LoadedModel) -> Trainable:
-        """Puts what is trained beside or into the model."""
-        return attach(
+        """Puts what is trained beside or into the model, and tells it of the words."""
+        trained = attach(
             self.run,
             {part: module for part, module in model.modules.items() if part != VAE},
             names_of(model.source.kind),
             model.family.name,
             rules=model.rules,
             dtype=self.arithmetic.weights,
+            tokenize=model.tokenizer,
         )
+        words = words_in(trained)
+        # The live rows: what moves them, takes them away or puts averages in place is seen at once.
+        model.words = NO_EMBEDDINGS if words is None else Embeddings(words.at_work)
+        return trained
 
     def progress(self, name: str, done: int, total: int) -> None:
         self.emit(Phase(name=name, done=done, total=total))
@@ -204,11 +249,41 @@ class Preparer:
 
     def _texts(self, model: LoadedModel) -> Texts:
         mode = self.run.memory.cache_text
-        if trains_text_encoder(self.run) or mode == "off":
+        # What words mean changes with every step too.
+        if trains_text_encoder(self.run) or self.run.parts.words.train or mode == "off":
             return LiveTexts(model, self.run)
         store = self._store("texts", "disk" if mode == "disk" else "memory")
         name = digest(model.source.sha256, str(self.arithmetic.frozen), self.run.model.merge)
         return CachedTexts(model, self.run, store, name)
+
+    def _answers(
+        self, model: LoadedModel, dataset: Dataset, length: LengthPlan, trained: Trainable, texts: Texts
+    ) -> Answers | None:
+        """The untouched model, where anything is learned from it."""
+        prior = Prior.of(self.run)
+        asking = [item for item in dataset.items if prior.may_ask(item)]
+        if not asking:
+            return None
+        compute = self.arithmetic.compute
+        asked = Asked(model, trained, texts, None if compute == torch.float32 else compute)
+        if "weights" not in made(self.run):
+            return asked
+        width, height = dataset.bucket(asking[0])
+        epochs = (length.total_steps or 0) / dataset.plan.steps_per_epoch
+        visits = sum(item.repeats for item in asking) * epochs
+        num_bytes = int(visits * width * height / 64 * model.latent_channels * BYTES_OF_FLOAT)
+        place = where_to_keep("auto", num_bytes, 4 * MEMORY_CACHE_BYTES)
+        if place == "disk":
+            require_room(self.rooms.cache, num_bytes)
+        store = self._store("answers", "memory" if place == "memory" else "disk")
+        name = digest(
+            model.source.sha256,
+            list(self.run.model.merge),
+            str(self.arithmetic),
+            repr(text_style(self.run)),
+            self.device.type,
+        )
+        return Stored(asked, store, name)
 
     def _store(self, name: str, place: Literal["memory", "disk"], trust: bool = False) -> Store:
         """Opened once: what is encoded already stays where some pictures turn out unusable."""

@@ -19,6 +19,8 @@ from lib_dreambooth.training.objective.objective import Objective
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
 from lib_dreambooth.training.precision.arithmetic import Arithmetic
 from lib_dreambooth.training.precision.loss_scale import LossScale
+from lib_dreambooth.training.processes import ALONE, Processes
+from lib_dreambooth.training.trainer.base_answers import Answers
 from lib_dreambooth.training.trainer.texts import Texts
 
 
@@ -40,6 +42,9 @@ class Ready:
     optimizer: Optimizer
     averages: Averages | None
     scale: LossScale | None
+    base_answers: Answers | None = None
+    process: Processes = ALONE
+    is_fused: bool = False  # weights move in the backward pass
 
     @property
     def parts(self) -> list[Part]:

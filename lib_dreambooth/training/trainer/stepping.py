@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +16,12 @@ from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.micro_step import micro_step
 from lib_dreambooth.training.objective.noised import Losses, Noised
+from lib_dreambooth.training.optimizers.fused import moving_in_backward
 from lib_dreambooth.training.trainer.ready import Ready
 
 SEED_BITS = 62
 NOT_FINITE = "not-finite"
+MOVE = "move"
 
 
 @dataclass(frozen=True)
@@ -44,42 +47,74 @@ class Stepper:
     def take(self, step: int, batches: Sequence[Batch]) -> Stepped:
         """The step of this number, counted from 0. Raises before anything moves where a loss is none."""
         ready = self.ready
-        optimizer = ready.optimizer
-        optimizer.set_rates(step)
+        ready.optimizer.set_rates(step)
         self._start_and_stop(step)
+        stepped = self._in_backward(step, batches) if ready.is_fused else self._after_backward(step, batches)
+        if stepped.moved:
+            ready.trained.limit_norms(ready.run.network.max_norm)
+            if ready.averages is not None:
+                ready.averages.update(step + 1)
+        self.is_moving = False
+        return stepped
+
+    def _after_backward(self, step: int, batches: Sequence[Batch]) -> Stepped:
+        """Moves all weights when the gradients of the whole step are there."""
+        ready, optimizer = self.ready, self.ready.optimizer
         scale = 1.0 if ready.scale is None else ready.scale.value
-        loss = sum(self._gradients(step, number, batch, scale) for number, batch in enumerate(batches))
-        if not torch.isfinite(torch.tensor(loss)):
+        own = sum(self._gradients(step, number, batch, scale) for number, batch in enumerate(batches))
+        loss = ready.process.total(own)
+        if not math.isfinite(loss):
             optimizer.zero_grad()
             raise not_finite(step, "loss")
+        ready.process.sum_gradients([part.parameter for part in ready.parts])
         norm = float(optimizer.clip(scale))
-        if not torch.isfinite(torch.tensor(norm)):
+        if not math.isfinite(norm):
             optimizer.zero_grad()
             self._overflowed(step)
             return Stepped(step, loss, norm, moved=False)
         self.is_moving = True
-        with own_chance(ready, step, len(batches)):
+        with own_chance(ready, step, MOVE):
             optimizer.step()
         if ready.scale is not None:
             ready.scale.update(is_finite=True)
         optimizer.zero_grad(ready.run.memory.set_to_none)
-        if ready.run.network.max_norm > 0:
-            ready.trained.limit_norms(ready.run.network.max_norm)
-        if ready.averages is not None:
-            ready.averages.update(step + 1)
-        self.is_moving = False
+        return Stepped(step, loss, norm)
+
+    def _in_backward(self, step: int, batches: Sequence[Batch]) -> Stepped:
+        """Moves each weight as soon as its gradient is known."""
+        ready = self.ready
+        [batch] = batches
+        with own_chance(ready, step, 0):
+            losses = self._losses(batch)
+            loss = float(losses.total.detach())
+            if not math.isfinite(loss):
+                raise not_finite(step, "loss")
+            self.is_moving = True
+            with moving_in_backward(ready.optimizer, seed_of(ready, step, MOVE)) as norms:
+                if losses.total.requires_grad:
+                    losses.total.backward()  # type: ignore[no-untyped-call]
+        norm = float(norms.whole(ready.optimizer))
+        if not math.isfinite(norm):
+            raise spoilt(step)
         return Stepped(step, loss, norm)
 
     def _gradients(self, step: int, number: int, batch: Batch, scale: float) -> float:
         """Adds the gradients of a micro-batch; gives its part of the loss."""
         ready = self.ready
-        if batch.latents is None:
-            batch = encoded(ready, batch)
-        with own_chance(ready, step, number):
-            losses = losses_of(ready, batch)
+        if batch.plan.is_idle and not ready.process.is_alone:
+            # It only keeps this process in time with the others, and they wait for its gradients alone.
+            return 0.0
+        with own_chance(ready, step, ready.process.place_of(number)):
+            losses = self._losses(batch)
             if losses.total.requires_grad:
                 (losses.total * scale).backward()
         return float(losses.total.detach())
+
+    def _losses(self, batch: Batch) -> Losses:
+        ready = self.ready
+        if batch.latents is None:
+            batch = encoded(ready, batch)
+        return losses_of(ready, batch, with_answers(ready, batch, ready.objective.noised(batch)))
 
     def _overflowed(self, step: int) -> None:
         """Too large for the precision: smaller next time, as long as there is something smaller."""
@@ -103,6 +138,17 @@ class Stepper:
                     self._note(part)
 
 
+def with_answers(ready: Ready, batch: Batch, noised: Noised) -> Noised:
+    """The batch with what the untouched model answers, where anything of it learns from that."""
+    if ready.base_answers is None:
+        return noised
+    visits = batch.plan.visits
+    rows = ready.objective.prior.asked(visits, noised.masks)
+    if not rows:
+        return noised
+    return ready.objective.with_base(noised, visits, ready.base_answers(batch, noised, rows), rows)
+
+
 def losses_of(ready: Ready, batch: Batch, noised: Noised | None = None) -> Losses:
     """The losses of a batch that has its latents, at its own draws or at the noise that is given."""
     return micro_step(
@@ -111,13 +157,18 @@ def losses_of(ready: Ready, batch: Batch, noised: Noised | None = None) -> Losse
 
 
 @contextmanager
-def own_chance(ready: Ready, step: int, number: int) -> Iterator[None]:
+def own_chance(ready: Ready, step: int, place: int | str) -> Iterator[None]:
     """Draws inside libraries follow from seed, step and place, and leave the host's generators alone."""
-    seed = Draw(ready.run.draws.seed, "library", step, number).integer(1 << SEED_BITS)
+    seed = seed_of(ready, step, place)
     devices = [ready.device] if ready.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         yield
+
+
+def seed_of(ready: Ready, step: int, place: int | str) -> int:
+    """What decides the draws of a place in a step: a micro-batch of all processes, or the move."""
+    return Draw(ready.run.draws.seed, "library", step, place).integer(1 << SEED_BITS)
 
 
 def encoded(ready: Ready, batch: Batch) -> Batch:
@@ -129,6 +180,16 @@ def encoded(ready: Ready, batch: Batch) -> Batch:
     seed = ready.run.draws.seed
     latents = draw_latents(moments, batch.plan.visits, seed, ready.assembler.fresh)
     return replace(batch, latents=latents, pixels=None)
+
+
+def spoilt(step: int) -> UserError:
+    """The sentence where weights have moved by gradients that are none."""
+    return UserError(
+        f"a gradient was no number any more at step {step + 1}, and weights had moved by then.",
+        where="memory.fused_backward",
+        todo="Go on from the last state with a lower learning rate, or with the fused backward pass off.",
+        code=NOT_FINITE,
+    )
 
 
 def not_finite(step: int, what: str) -> UserError:
