@@ -43,6 +43,28 @@ def save_picture(path: Path | str, picture: Image.Image, text: str) -> None:
         picture.save(temporary, format="PNG", pnginfo=info)
 
 
+def text_in(path: Path | str) -> str:
+    """The text of a picture; empty where it has none, or cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            found = picture.info.get("parameters", "")
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def with_tag(text: str, tag: str) -> str:
+    """The same text with a tag behind its prompt; a picture's prompt may have several lines."""
+    if not text or not tag:
+        return text
+    lines = text.split("\n")
+    ends = (number for number, line in enumerate(lines) if line.startswith(("Negative prompt: ", "Steps: ")))
+    end = next(ends, len(lines))
+    if end == 0:
+        return "\n".join([tag, *lines])
+    return "\n".join([*lines[: end - 1], f"{lines[end - 1]} {tag}".strip(), *lines[end:]])
+
+
 def _fields(seed: int, settings: PictureSettings, model: str, model_hash: str) -> dict[str, object]:
     """In the order in which the WebUI writes them; what is as it always is stays away."""
     sampler = SAMPLERS[settings.sampler]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from lib_dreambooth.sampling.infotext import infotext, save_picture
+from lib_dreambooth.sampling.infotext import infotext, save_picture, text_in, with_tag
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 
@@ -47,3 +48,25 @@ def test_the_text_comes_back_from_the_file(tmp_path: Path) -> None:
     with Image.open(tmp_path / "絵.png") as picture:
         assert picture.info["parameters"] == text
     assert [path.name for path in tmp_path.iterdir()] == ["絵.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("", ""),
+        ("a cat\nSteps: 20, Seed: 1", "a cat <lora:x:1>\nSteps: 20, Seed: 1"),
+        ("a\nb\nNegative prompt: c\nSteps: 2", "a\nb <lora:x:1>\nNegative prompt: c\nSteps: 2"),
+        ("Steps: 20", "<lora:x:1>\nSteps: 20"),
+        ("a cat", "a cat <lora:x:1>"),
+    ],
+)
+def test_a_tag_goes_behind_the_prompt(text: str, made: str) -> None:
+    assert with_tag(text, "<lora:x:1>") == made
+    assert with_tag(text, "") == text
+
+
+def test_the_text_of_a_picture_comes_back(tmp_path: Path) -> None:
+    save_picture(tmp_path / "a.png", Image.new("RGB", (4, 4)), "猫, a cat\nSteps: 1")
+    assert text_in(tmp_path / "a.png") == "猫, a cat\nSteps: 1"
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    assert text_in(tmp_path / "b.png") == text_in(tmp_path / "none.png") == ""

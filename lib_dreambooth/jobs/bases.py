@@ -1,0 +1,71 @@
+"""The checkpoints that a host has, as bases to train from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.host import HostPaths
+from lib_dreambooth.jobs.made_files import id_of
+
+ENDINGS = (".safetensors", ".ckpt")
+VAE_MARK = ".vae."
+MOST = 5000
+
+
+@dataclass(frozen=True)
+class Base:
+    """A checkpoint; `name` is its path below the folder it was found in."""
+
+    id: str
+    name: str
+    path: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of the API."""
+        stat = self.path.stat()
+        return {"id": self.id, "name": self.name, "path": str(self.path), "num_bytes": stat.st_size}
+
+
+def bases_of(paths: HostPaths) -> list[Base]:
+    """Every checkpoint in the host's folders, by name; folders are followed as hosts do."""
+    found: dict[Path, Base] = {}
+    for root in (paths.checkpoints, *paths.more_checkpoints):
+        for path in checkpoints_in(root):
+            found.setdefault(path, Base(id_of(path), path.relative_to(root).as_posix(), path))
+    return sorted(found.values(), key=lambda base: base.name.casefold())
+
+
+def checkpoints_in(root: Path) -> Iterator[Path]:
+    """Checkpoint files below a folder, as many as anybody has."""
+    count = 0
+    for folder, inner, names in os.walk(root, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        if Path(folder) != root and Path(folder).resolve() in Path(folder).absolute().parents:
+            # A link to a folder around it.
+            inner.clear()
+            continue
+        for name in sorted(names):
+            lower = name.lower()
+            if lower.endswith(ENDINGS) and VAE_MARK not in lower and not name.startswith("."):
+                yield Path(folder) / name
+                count += 1
+                if count >= MOST:
+                    return
+
+
+def base_of(paths: HostPaths, base_id: str) -> Base:
+    """The base of an id; raises UserError."""
+    found = next((base for base in bases_of(paths) if base.id == base_id), None)
+    if found is None:
+        raise UserError(
+            "there is no such checkpoint (any more).",
+            where="base",
+            todo="List the checkpoints again.",
+            code="base-missing",
+        )
+    return found
