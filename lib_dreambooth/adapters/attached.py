@@ -108,6 +108,8 @@ class Attached:
 
     def limit_norms(self, max_norm: float) -> Tensor:
         """Shrinks low-rank weights whose change is longer than `max_norm`; how many, on their device."""
+        if max_norm <= 0:
+            return torch.tensor(0)
         shrunk = [
             low_rank.limit_norm(max_norm)
             for low_rank in self.adapters.values()

@@ -24,7 +24,10 @@ from lib_dreambooth.adapters.planning import (
     trained_parts,
 )
 from lib_dreambooth.adapters.starting import Start, norms_left_in
+from lib_dreambooth.adapters.together import WithWords
 from lib_dreambooth.adapters.whole import TextUse, attach_whole
+from lib_dreambooth.adapters.word_rows import Tokenize
+from lib_dreambooth.adapters.word_starts import attach_words
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
@@ -39,18 +42,33 @@ def attach(
     *,
     rules: Mapping[str, TextUse] | None = None,
     dtype: torch.dtype = torch.float32,
+    tokenize: Tokenize | None = None,
 ) -> Trainable:
-    """Puts what `network` and `parts` ask for into the modules of `roots`, by part, ready for a first step.
+    """Puts what `network`, `parts` and `words` ask for into the modules of `roots`, by part, for a first step.
 
     `rules` say for each text encoder which of its layers is read, so that whole weights leave out the
-    others; `dtype` is the precision that trained weights are kept in. Raises UserError for kinds that are not
-    available, for patterns and lists that fit nothing, and for a file to start from that does not fit.
+    others; `dtype` is the precision that trained weights are kept in; words need `tokenize`. Raises UserError
+    for kinds that are not available, for patterns and lists that fit nothing, and for a file to start from
+    that does not fit.
     """
     ground = Ground(run, names, family, trained_parts(run, roots))
+    if not run.parts.words.train:
+        return attach_weights(ground, roots, rules or {}, dtype)
+    assert tokenize is not None, "words are made of tokens"
+    # First: what can go wrong with them leaves nothing in the model.
+    words = attach_words(run, roots, tokenize, dtype)
+    return WithWords(words, attach_weights(ground, roots, rules or {}, dtype) if ground.parts else None)
+
+
+def attach_weights(
+    ground: Ground, roots: Mapping[str, nn.Module], rules: Mapping[str, TextUse], dtype: torch.dtype
+) -> Trainable:
+    """A network beside the model, or its own weights."""
+    run = ground.run
     if not ground.parts:
         raise nothing_left("parts")
     if run.network.kind == "none":
-        return attach_whole(ground, roots, rules or {}, dtype)
+        return attach_whole(ground, roots, rules, dtype)
     refuse_unavailable(run.network)
     return attach_low_rank(ground, roots, dtype)
 

@@ -16,7 +16,7 @@ class Part:
 
     name: str  # stays the same between runs; its key in `Trainable.state`
     parameter: nn.Parameter
-    part: str  # which part of the model: UNET, TEXT or TEXT_2 of formats.keymap
+    part: str  # what of the run: UNET, TEXT or TEXT_2 of formats.keymap, or words.WORDS
     rate: float = 1.0  # a factor on the learning rate of that part
 
 
@@ -40,15 +40,24 @@ class Trainable(Protocol):
         ...
 
     def strength(self, value: float) -> None:
-        """How much of the network acts, as in `<lora:name:value>`; whole weights act whole."""
+        """How much of the network acts, as in `<lora:name:value>`; at 0 words are gone too.
+
+        Whole weights act whole, whatever is asked for.
+        """
         ...
 
     def limit_norms(self, max_norm: float) -> Tensor:
-        """Scales back what has grown beyond `max_norm`; gives how many layers, still on their device."""
+        """Scales back what has grown beyond `max_norm` (0: anything may), and words beyond their own bound.
+
+        Gives how many layers and words, still on their device.
+        """
         ...
 
     def norms(self) -> dict[str, Tensor]:
-        """By part the length of the change that was learnt, or of whole weights; still on their device."""
+        """By part the length of the change that was learnt, or of whole weights; still on their device.
+
+        Of words the longest row, as a multiple of what the model's own have on average.
+        """
         ...
 
     def start(self, part: str) -> None:

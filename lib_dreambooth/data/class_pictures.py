@@ -139,7 +139,7 @@ class Settled(AsWritten):
 
 def class_prompt_of(text: str, handling: Handling, turn: int) -> str:
     """What a class picture for a training picture with this caption is drawn with: all its words in order."""
-    lines = prepare(text, handling.captions, handling.concept, is_class=True)
+    lines = prepare(text, handling.captions, handling.concept, is_class=True, wording=handling.wording)
     return compose(lines, handling.captions, Settled(text, turn))
 
 

@@ -94,7 +94,7 @@ class Dataset:
         """An item's captions before anything is drawn."""
         if item.id not in self._lines:
             handling = self.handling(item)
-            self._lines[item.id] = lines_of(item, handling.captions, handling.concept)
+            self._lines[item.id] = lines_of(item, handling.captions, handling.concept, handling.wording)
         return self._lines[item.id]
 
     def captions_of(self, steps: Iterable[Sequence[MicroBatch]]) -> list[str]:

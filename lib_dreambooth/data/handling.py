@@ -14,6 +14,7 @@ from lib_dreambooth.data.buckets.cuts import (
     possible_cuts,
 )
 from lib_dreambooth.data.buckets.sizes import BucketSettings, Pixels, bucket_of, bucket_sizes
+from lib_dreambooth.data.captions.templates import NO_WORDS, Wording, templates_of, wording_of
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.data.pictures.alpha import parse_colour
 from lib_dreambooth.data.pictures.rendering import Treatment
@@ -29,6 +30,7 @@ class Handling:
     pictures: Pictures
     captions: Captions
     seed: int
+    wording: Wording = NO_WORDS
 
     @cached_property
     def treatment(self) -> Treatment:
@@ -89,8 +91,15 @@ class Handling:
 
 
 def handlings(run: Run) -> tuple[Handling, ...]:
-    """One for each concept, in their order."""
+    """One for each concept, in their order. Raises UserError for templates of words that cannot be used."""
+    templates = templates_of(run)
     return tuple(
-        Handling(concept, pictures_of(run, concept), captions_of(run, concept), run.draws.seed)
+        Handling(
+            concept,
+            pictures_of(run, concept),
+            captions_of(run, concept),
+            run.draws.seed,
+            wording_of(run, concept, templates),
+        )
         for concept in run.concepts
     )

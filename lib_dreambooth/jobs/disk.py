@@ -61,8 +61,10 @@ def disk_need(run: Run, kind: FileKind, counts: Mapping[str, int], place: Path) 
 
 
 def num_trained(run: Run, kind: FileKind) -> int:
-    """How many numbers are trained, norms beside a network left out."""
+    """How many numbers are trained; norms beside a network, and words, are too few to count."""
     parts = trained_parts(run, [part for part in NEEDED[kind.family] if part in kind.parts])
+    if not parts:
+        return 0
     if not is_adapter(run):
         return sum(num_of_part(kind, part) for part in parts)
     ground = Ground(run, names_of(kind), kind.family, parts)

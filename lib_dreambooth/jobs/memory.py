@@ -63,5 +63,5 @@ def stays(run: Run, part: str, trained: tuple[str, ...]) -> bool:
         return True
     if part == VAE:
         return run.memory.cache_latents == "off"
-    # One text encoder in training keeps the other beside it.
-    return any(name != UNET for name in trained)
+    # One text encoder in training, or a word, keeps all of them there.
+    return run.parts.words.train or any(name != UNET for name in trained)

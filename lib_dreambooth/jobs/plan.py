@@ -15,9 +15,11 @@ from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.completing import complete, kind_of_base
 from lib_dreambooth.jobs.disk import DiskNeed, disk_need
 from lib_dreambooth.jobs.memory import MemoryNeed, memory_need
+from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.settings.length import LengthPlan, plan_length
-from lib_dreambooth.settings.outline import Outline, outline
+from lib_dreambooth.settings.meaning import made
+from lib_dreambooth.settings.outline import NAMES, Outline, outline
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.names import clean_name, counter_text, new_run_folder
@@ -27,6 +29,7 @@ from lib_dreambooth.training.precision.arithmetic import resolve
 from lib_dreambooth.training.precision.devices import ability_of, choose_device
 
 Progress = Callable[[int, int], None]
+EMBEDDING = NAMES["words"]
 ENDINGS = {"LoRA": ".safetensors", "checkpoint": ".safetensors", "diffusers": ""}
 
 
@@ -71,6 +74,7 @@ def plan_run(
     device = choose_device(run.memory.device, host_device)
     arithmetic = resolve(run.precision, ability_of(device))
     find(run.optimizer.name, device.type)
+    about_words = check_words(run, results)
     scanned = scan(run, progress=progress)
     scanned, num_new = with_class_pictures(run, scanned, folder)
     dataset = Dataset(run, scanned)
@@ -88,7 +92,7 @@ def plan_run(
         repeats=repeats.pop() if len(repeats) == 1 else None,
         num_class_visits=max(0, length.epoch.num_visits - own),
         new_class_pictures=num_new,
-        findings=scanned.findings,
+        findings=(*about_words, *scanned.findings),
         files=expected_files(run, found, length, name, results),
         disk=disk_need(run, kind, found.files, place_of(run, results)),
         memory=memory_need(run, kind, arithmetic),
@@ -124,7 +128,8 @@ def place_of(run: Run, results: Folders) -> Path:
     """The folder that most of what a run writes lies below."""
     if run.saving.folder.strip():
         return Path(run.saving.folder.strip())
-    return results.adapter if run.network.kind != "none" else results.checkpoint
+    first = made(run)[0]
+    return {"network": results.adapter, "weights": results.checkpoint}.get(first, results.embedding)
 
 
 def expected_files(
@@ -134,18 +139,27 @@ def expected_files(
     if length.total_steps is None:
         return ()
     stem = clean_name(run.metadata.name or name)
-    kinds = {"LoRA": results.adapter, "checkpoint": results.checkpoint, "diffusers": results.diffusers}
+    kinds = {
+        EMBEDDING: results.embedding,
+        "LoRA": results.adapter,
+        "checkpoint": results.checkpoint,
+        "diffusers": results.diffusers,
+    }
     during = kept(found.saves or (), run.saving.keep)
     files: list[Path] = []
     for kind, root in kinds.items():
-        count = found.files.get(kind, 0)
+        stems = [word.name for word in run.words] if kind == EMBEDDING else [stem]
+        count = found.files.get(kind, 0) // len(stems) if stems else 0
         steps = (*during, length.total_steps)[-count:] if count else ()
         root = Path(run.saving.folder.strip() or root)
         folder = new_run_folder(root, stem) if run.saving.subfolder and steps else root
+        ending = f".{run.saving.embedding_format}" if kind == EMBEDDING else ENDINGS[kind]
         for step in steps:
             epoch = -(-step // length.epoch.steps)
             counter = counter_text(run.saving.counter, step, epoch)
-            files.append(folder / f"{stem}-{counter}{ENDINGS[kind]}")
+            # The last embedding is called as its word.
+            is_word = kind == EMBEDDING and step == length.total_steps
+            files += [folder / f"{one}{'' if is_word else f'-{counter}'}{ending}" for one in stems]
     return tuple(files)
 
 

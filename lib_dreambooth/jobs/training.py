@@ -13,6 +13,7 @@ from pathlib import Path
 from lib_dreambooth.base.awake import awake
 from lib_dreambooth.base.host import Alone, Sharing
 from lib_dreambooth.jobs.completing import complete, on_base
+from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
 from lib_dreambooth.jobs.report.told import told_facts
 from lib_dreambooth.jobs.report.writing import write_report
@@ -69,6 +70,7 @@ class TrainingJob:
             sourced = complete(on_base(self.sourced, Path(self.folder.checked_base().path)))
             # Before anything is kept: a device that is not here is no run.
             choose_device(sourced.run.memory.device, self.host_device)
+            check_words(sourced.run, self.results, self.earlier)
             copy = self.folder.keep_settings(text_of(sourced))
             try:
                 return self._train(sourced, copy)
@@ -83,6 +85,8 @@ class TrainingJob:
             for listener in self.listeners:
                 events.listen(listener)
             self.box.follow(folder.inbox_dir, partial(warn, events))
+            for found in check_words(sourced.run, self.results, self.earlier):
+                warn(events, found.sentence(), ", ".join(found.paths), found.code)
             control = Control(self.box, events.emit, self.sharing)
             desk = self._desk(copy)
             device = choose_device(sourced.run.memory.device, self.host_device)
@@ -150,5 +154,5 @@ class TrainingJob:
         )
 
 
-def warn(events: EventLog, text: str, where: str) -> None:
-    events.emit(Warned(text=text, where=where, code="command"))
+def warn(events: EventLog, text: str, where: str, code: str = "command") -> None:
+    events.emit(Warned(text=text, where=where, code=code))

@@ -6,7 +6,7 @@ state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -20,6 +20,7 @@ from lib_dreambooth.models.chunks import (
     Words,
     kohya_rows,
     webui_rows,
+    word_at,
     words_of,
 )
 from lib_dreambooth.models.prompt import parse_prompt
@@ -77,6 +78,10 @@ class Embeddings:
             ]
         )
 
+    def with_others(self, others: Embeddings) -> Embeddings:
+        """Both together; where a name is in both, that of `others` counts."""
+        return Embeddings({**self.vectors, **others.vectors}) if others.vectors else self
+
     def of_part(self, part: str) -> dict[str, Tensor]:
         return {name: parts[part] for name, parts in self.vectors.items() if part in parts}
 
@@ -118,22 +123,23 @@ def rows_of(prompts: Sequence[str], pad_id: int, style: TextStyle, words: Words)
         if style.kind == "kohya":
             table.append(kohya_rows(pieces, words, style.max_tokens, pad_id))
         else:
-            rows = webui_rows(cut(pieces, style.cut_at), words, style.comma_backtrack)
+            rows = webui_rows(cut(pieces, style.cut_at, words), words, style.comma_backtrack)
             table.append([row.padded_with(pad_id) for row in rows])
     longest = max(len(rows) for rows in table)
     [empty] = [row.padded_with(pad_id) for row in webui_rows([], {}, 0)]
     return [rows + [empty] * (longest - len(rows)) for rows in table]
 
 
-def unpadded_length(prompts: Sequence[str], style: TextStyle) -> int:
+def unpadded_length(prompts: Sequence[str], style: TextStyle, embeddings: Embeddings = NO_EMBEDDINGS) -> int:
     """How many states the longest prompt has up to its end, without what it is filled up with."""
+    words = embeddings.words()
     lengths = []
     for prompt in prompts:
         pieces = tokens_of(prompt, style)
         if style.kind == "kohya":
-            lengths.append(2 + min(sum(len(piece.ids) for piece in pieces), style.max_tokens))
+            lengths.append(2 + min(sum(length_of(piece.ids, words) for piece in pieces), style.max_tokens))
         else:
-            *full, last = webui_rows(cut(pieces, style.cut_at), {}, style.comma_backtrack)
+            *full, last = webui_rows(cut(pieces, style.cut_at, words), words, style.comma_backtrack)
             lengths.append(len(full) * len(last.ids) + last.ids.index(END_ID) + 1)
     return max(lengths)
 
@@ -154,13 +160,37 @@ def tokens_of(prompt: str, style: TextStyle) -> list[Tokens]:
     ]
 
 
-def cut(pieces: Sequence[Tokens], most: int) -> list[Tokens]:
-    """The pieces up to `most` tokens; all of them where it is 0."""
-    kept, left = [], most or sum(len(piece.ids) for piece in pieces)
+def cut(pieces: Sequence[Tokens], most: int, words: Words | None = None) -> list[Tokens]:
+    """The pieces up to `most` places; all of them where it is 0. A word takes a place for each vector."""
+    if not most:
+        return list(pieces)
+    kept, left = [], most
     for piece in pieces:
-        kept.append(replace(piece, ids=piece.ids[:left]))
-        left -= len(kept[-1].ids)
+        ids: tuple[int, ...] = ()
+        for found, places in spelled(piece.ids, words or {}):
+            left -= places
+            if left < 0:
+                # What comes after the first that does not fit is lost too.
+                left = 0
+                break
+            ids += found
+        kept.append(replace(piece, ids=ids))
     return kept
+
+
+def spelled(ids: tuple[int, ...], words: Words) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Token by token, or all of a word's at once, with the places that they take."""
+    position = 0
+    while position < len(ids):
+        word = word_at(ids, position, words)
+        length = len(word.ids) if word else 1
+        yield ids[position : position + length], word.num_vectors if word else 1
+        position += length
+
+
+def length_of(ids: tuple[int, ...], words: Words) -> int:
+    """The places that tokens take."""
+    return sum(places for _, places in spelled(ids, words))
 
 
 def layer_of(encoder: TextEncoder, style: TextStyle) -> int:

@@ -15,6 +15,7 @@ from lib_dreambooth.diffusion.schedule import NoiseSchedule
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.models.build import move
+from lib_dreambooth.models.encode import NO_EMBEDDINGS, Embeddings
 from lib_dreambooth.models.families import Family, TextRule
 from lib_dreambooth.models.text_encoder import TextEncoder
 from lib_dreambooth.models.tokenizer import Tokenizer, clip_tokenizer
@@ -52,6 +53,7 @@ class LoadedModel:
     modules: dict[str, nn.Module] = field(default_factory=dict)  # by part
     rules: dict[str, TextRule] = field(default_factory=dict)  # by text encoder
     vae_source: Path | None = None  # where the VAE came from if not from the model's own file
+    words: Embeddings = NO_EMBEDDINGS  # words that are in training; captions and pictures know them
 
     @property
     def unet(self) -> Any:

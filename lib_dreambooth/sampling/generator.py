@@ -59,7 +59,8 @@ class Generator:
         """The pictures in order, each batch as soon as it is done. A stop raises Cancelled within a step."""
         settings.check()
         numbered = numbered_requests(requests, settings)
-        with loras_at_work(self.model, loras, self.embeddings) as embeddings:
+        words = self.model.words.with_others(self.embeddings)
+        with loras_at_work(self.model, loras, words) as embeddings:
             maker = ConditionMaker(self.model, settings, embeddings)
             plans = [plan_of(one.prompt, one.negative, settings) for one in numbered]
             for start, end in batches([maker.shape_of(plan) for plan in plans], settings.batch_size):

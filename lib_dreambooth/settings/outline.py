@@ -51,7 +51,8 @@ def files(run: Run, saves: Sequence[int]) -> dict[str, int]:
     for kinds, count in ((saving.during, kept), (saving.at_end, 1)):
         for kind in kinds:
             for name in kinds_of(run, kind):
-                found[name] = found.get(name, 0) + count
+                each = max(1, len(run.words)) if name == NAMES["words"] else 1
+                found[name] = found.get(name, 0) + count * each
     if "state" in found:
         found["state"] = min(found["state"], saving.keep_states)
     return {name: count for name, count in found.items() if count}
@@ -60,6 +61,9 @@ def files(run: Run, saves: Sequence[int]) -> dict[str, int]:
 def kinds_of(run: Run, kind: str) -> tuple[str, ...]:
     """What one choice of `saving.during` or `saving.at_end` writes in this run."""
     parts = made(run)
+    if parts == ("words",) and kind in ("checkpoint", "diffusers"):
+        # The model stays what it is: there is nothing to write but the words.
+        return () if "result" in (*run.saving.during, *run.saving.at_end) else (NAMES["words"],)
     if kind == "checkpoint":
         # Where whole weights are trained, the checkpoint is the result.
         return () if "weights" in parts and "result" in run.saving.at_end else ("checkpoint",)

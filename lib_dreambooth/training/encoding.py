@@ -38,5 +38,5 @@ def text_style(run: Run) -> TextStyle:
 
 
 def caption_states(model: LoadedModel, captions: Sequence[str], style: TextStyle) -> TextStates:
-    """The states of a batch's captions; gradients flow where the encoders are trained."""
-    return encode_prompts(model.encoders, captions, style)
+    """The states of a batch's captions; gradients flow where the encoders or words are trained."""
+    return encode_prompts(model.encoders, captions, style, model.words)

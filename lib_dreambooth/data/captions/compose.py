@@ -15,6 +15,7 @@ from lib_dreambooth.data.captions.choices import Choices, DrawnChoices, TooMany,
 from lib_dreambooth.data.captions.prompts import Naming, class_prompt, instance_prompt
 from lib_dreambooth.data.captions.read import caption_lines
 from lib_dreambooth.data.captions.tagtext import glue, split_tags, with_tags, without_tags
+from lib_dreambooth.data.captions.templates import NO_WORDS, Wording, worded
 from lib_dreambooth.data.captions.wildcards import resolve_wildcards
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.settings.sections.captions import Captions
@@ -27,10 +28,15 @@ SENTENCE_ENDS = tuple(".!?。！？")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One of a picture's captions with tokens, prefix and suffix in place; `names` if it began with names."""
+    """One of a picture's captions with tokens, prefix and suffix in place; `names` if it began with names.
+
+    What is made of it comes into a `sentence`, or gets new `words` in front, after everything that is drawn.
+    """
 
     text: str
     names: bool = False
+    sentence: str = ""
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +48,33 @@ class Parts:
     back: tuple[str, ...] = ()
 
 
-def lines_of(item: Item, captions: Captions, concept: Concept) -> tuple[Line, ...]:
+def lines_of(
+    item: Item, captions: Captions, concept: Concept, wording: Wording = NO_WORDS
+) -> tuple[Line, ...]:
     """The lines that a visit of an item draws from."""
     if item.caption.origin == "drawn":
         return (Line(item.caption.text),)
-    return prepare(item.caption.text, captions, concept, item.is_class)
+    return prepare(item.caption.text, captions, concept, item.is_class, wording)
 
 
-def prepare(text: str, captions: Captions, concept: Concept, is_class: bool = False) -> tuple[Line, ...]:
+def prepare(
+    text: str, captions: Captions, concept: Concept, is_class: bool = False, wording: Wording = NO_WORDS
+) -> tuple[Line, ...]:
     """The lines that a visit draws from, at least one, each maybe empty."""
-    make = class_prompt if is_class else instance_prompt
-    template = concept.class_prompt if is_class else concept.prompt
-    naming = Naming(concept.token, concept.class_token)
+    if is_class:
+        # What new words call is kept out of the class as a token is.
+        make, template, sentences, words = class_prompt, concept.class_prompt, ("",), ()
+        naming = Naming(concept.token or wording.name, concept.class_token)
+    else:
+        make, template, sentences, words = instance_prompt, concept.prompt, wording.sentences, wording.words
+        naming = Naming(concept.token, concept.class_token)
     lines = []
     for raw in _chosen_lines(text, captions):
         left = with_tags(_pruned(raw, captions), captions.add, captions.separator)
         named = captions.shuffle_names and _names_at(left, captions) is not None
         filled = make(left, template, naming)
         whole = " ".join(part for part in (captions.prefix, filled, captions.suffix) if part.strip())
-        lines.append(Line(whole.strip(), named))
+        lines += [Line(whole.strip(), named, sentence, words) for sentence in sentences or ("",)]
     return tuple(dict.fromkeys(lines))
 
 
@@ -78,7 +92,7 @@ def compose(lines: Sequence[Line], captions: Captions, choices: Choices) -> str:
         text = _shuffled_names(text, captions, choices)
     if _needs_splitting(text, captions):
         text = _rejoined(split(text, captions, line.names), captions, choices)
-    return _without_secondary(text, captions)
+    return worded(_without_secondary(text, captions), line.sentence, line.words)
 
 
 def caption_for(lines: Sequence[Line], captions: Captions, visit: Visit) -> str:

@@ -13,9 +13,16 @@ from lib_dreambooth.runs.events import Saved
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.manifests import manifest_of
 from lib_dreambooth.training.export.privacy import name_only
+from lib_dreambooth.training.export.result import EMBEDDING
 
 HASH_DIGITS = 10
-KINDS = {"result": "Result", "checkpoint": "Checkpoint", "diffusers": "Diffusers folder", STATE: "State"}
+KINDS = {
+    "result": "Result",
+    EMBEDDING: "Embedding",
+    "checkpoint": "Checkpoint",
+    "diffusers": "Diffusers folder",
+    STATE: "State",
+}
 GONE = "no longer there"
 HEAD = ("Name", "What", "Step", "Epoch", "Size", "SHA-256", "")
 

@@ -20,7 +20,7 @@ from lib_dreambooth.runs.events import (
     Warned,
 )
 from lib_dreambooth.settings.fields import TITLES, field_at
-from lib_dreambooth.settings.meaning import alpha_of, is_adapter, rate_of, trained_parts
+from lib_dreambooth.settings.meaning import alpha_of, is_adapter, made, rate_of, trained_parts
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.export.privacy import name_only, without_paths
 
@@ -79,7 +79,10 @@ def _subject(story: Story) -> Iterator[Block]:
 def _trained(run: Run, family: str) -> Iterator[tuple[str, str]]:
     kind = _label("network.kind", run.network.kind)
     rank = f", rank {run.network.rank}, alpha {alpha_of(run):g}" if is_adapter(run) else ""
-    yield "Trained", f"{kind}{rank}"
+    what = [] if made(run) == ("words",) else [f"{kind}{rank}"]
+    if run.parts.words.train:
+        what += [f"the word {word.name} of {counted(word.vectors, 'vector')}" for word in run.words]
+    yield "Trained", ", ".join(what)
     parts = [
         f"{TITLES[f'parts.{part}']} at {number(rate_of(run, part))}" for part in trained_parts(run, family)
     ]

@@ -107,6 +107,7 @@ class Exporter:
         step: int,
         epoch: int,
         words: Mapping[str, Mapping[str, Tensor]] | None = None,
+        called: Mapping[str, str] | None = None,
         preview: bytes = b"",
         thumbnail: bytes = b"",
         label: str = "",
@@ -114,7 +115,8 @@ class Exporter:
     ) -> Result:
         """A LoRA or LyCORIS file; `words` by name and text encoder lie in it where the settings want that.
 
-        `preview` is a PNG, `thumbnail` a small picture. Raises UserError and leaves what is there as it was.
+        `called` says what prompts call words that have files of their own. `preview` is a PNG, `thumbnail` a
+        small picture. Raises UserError and leaves what is there as it was.
         """
         tensors = adapter_tensors(modules, names, (words or {}) if self.bundles_words else {})
         self.require_space(ADAPTER, self.needed_bytes(tensors.values()))
@@ -123,7 +125,7 @@ class Exporter:
             write_adapter_file(staging, tensors, self.dtype, self._metadata(about))
 
         waiting = Result(Path(), ADAPTER, step, epoch, 0, "", label, is_final)
-        return self._write(waiting, make, preview, thumbnail)
+        return self._write(waiting, make, preview, thumbnail, called=called)
 
     def write_word(
         self,
@@ -134,9 +136,11 @@ class Exporter:
         epoch: int,
         preview: bytes = b"",
         thumbnail: bytes = b"",
+        label: str = "",
         is_final: bool = False,
     ) -> Result:
         """An embedding, by text encoder; its file is named after the word, which is what prompts say."""
+        name = f"{word}-{label}" if label else word
         finite = {part: require_finite(word, tensor.detach().cpu()) for part, tensor in vectors.items()}
         self.require_space(EMBEDDING, self.needed_bytes(list(finite.values())))
         ending = f".{self.run.saving.embedding_format}"
@@ -147,8 +151,8 @@ class Exporter:
                 staging, embedding, dtype=self.dtype, metadata=self._metadata(about), ending=ending
             )
 
-        waiting = Result(Path(), EMBEDDING, step, epoch, 0, "", word, is_final)
-        return self._write(waiting, make, preview, thumbnail, ending)
+        waiting = Result(Path(), EMBEDDING, step, epoch, 0, "", name, is_final)
+        return self._write(waiting, make, preview, thumbnail, ending=ending)
 
     def write_checkpoint(
         self,
@@ -158,6 +162,7 @@ class Exporter:
         epoch: int,
         trained: Collection[str] = (),
         replaced: Replaced | None = None,
+        called: Mapping[str, str] | None = None,
         preview: bytes = b"",
         thumbnail: bytes = b"",
         label: str = "",
@@ -185,7 +190,7 @@ class Exporter:
                 take_along(model.source.path, staging, sources.kind.prediction)
 
             waiting = Result(Path(), CHECKPOINT, step, epoch, 0, "", label, is_final)
-            return self._write(waiting, make, preview, thumbnail)
+            return self._write(waiting, make, preview, thumbnail, called=called)
 
     def write_diffusers(
         self,
@@ -195,6 +200,7 @@ class Exporter:
         epoch: int,
         trained: Collection[str] = (),
         replaced: Replaced | None = None,
+        called: Mapping[str, str] | None = None,
         label: str = "",
         is_final: bool = False,
     ) -> Result:
@@ -216,7 +222,7 @@ class Exporter:
                 write_json(staging / FOLDER_METADATA, metadata)
 
             waiting = Result(Path(), DIFFUSERS, step, epoch, 0, "", label, is_final)
-            return self._write(waiting, make, b"", b"", ending="")
+            return self._write(waiting, make, b"", b"", ending="", called=called)
 
     def add_preview(self, result: Result, png: bytes, thumbnail: bytes = b"") -> Result:
         """Puts a picture beside a file, and a small one into it where that was asked for."""
@@ -251,26 +257,29 @@ class Exporter:
         make: Callable[[Path, About], None],
         preview: bytes,
         thumbnail: bytes,
+        *,
         ending: str = ENDING,
+        called: Mapping[str, str] | None = None,
     ) -> Result:
         """Makes a file under a free name, then its side files, then room."""
 
         def make_as(staging: Path, stem: str) -> None:
-            make(staging, About(waiting.kind, stem, self.name, waiting.step, waiting.epoch, now, thumbnail))
+            when = waiting.step, waiting.epoch, now
+            make(staging, About(waiting.kind, stem, self.name, *when, thumbnail, called or {}))
 
         now = self._clock()
         folder, stems = self.places.folder(waiting.kind), self.places.free_stems(waiting)
         result = measured(replace(waiting, path=placed(folder, make_as, stems, ending)))
-        self._beside(result, preview)
+        self._beside(result, preview, called or {})
         self._kept.add(result)
         return result
 
-    def _beside(self, result: Result, preview: bytes) -> None:
+    def _beside(self, result: Result, preview: bytes, called: Mapping[str, str]) -> None:
         """Side files; their failure costs a card or a picture, never the result."""
         if result.kind == DIFFUSERS:
             return
         try:
-            write_card(result.path, card(self.run, self.base.family, result.kind))
+            write_card(result.path, card(self.run, self.base.family, result, called))
             if preview:
                 write_preview(result.path, preview)
         except UserError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lib_dreambooth import __version__
+from lib_dreambooth.data.captions.words import find_all, has_word
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.export import kohya_metadata as kohya
 from lib_dreambooth.training.export.facts import BaseFacts, DataFacts, Session
@@ -18,7 +20,7 @@ from lib_dreambooth.training.export.model_spec import (
 )
 from lib_dreambooth.training.export.own_settings import SETTINGS_KEY, settings_text
 from lib_dreambooth.training.export.privacy import without_paths
-from lib_dreambooth.training.export.result import ADAPTER
+from lib_dreambooth.training.export.result import ADAPTER, EMBEDDING
 
 VERSION_KEY = "dreambooth_version"
 
@@ -34,6 +36,8 @@ class About:
     epoch: int
     now: float
     thumbnail: bytes = b""
+    # What prompts call the words that have files of their own.
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def metadata_for(
@@ -52,7 +56,9 @@ def metadata_for(
         trained = {key: trained[key] for key in kohya.NEEDED if key in trained}
     else:
         trained |= full(run, base, data, session, about)
-    spec = model_spec(run, base, about.kind, about.name, about.now, trigger_text(run))
+    # Hosts call a word as its file is called.
+    trigger = about.stem if about.kind == EMBEDDING else trigger_text(run, about.called)
+    spec = model_spec(run, base, about.kind, about.name, about.now, trigger)
     if run.metadata.thumbnail and about.thumbnail:
         spec[THUMBNAIL_KEY] = thumbnail_url(about.thumbnail)
     found = {**{key: kohya.said(value) for key, value in trained.items()}, **spec}
@@ -90,10 +96,22 @@ def spec_hash(model_hash: str) -> dict[str, str]:
     return {HASH_KEY: HASH_START + model_hash}
 
 
-def trigger_text(run: Run) -> str:
-    """The words that call the subject: those given, else the concepts' tokens."""
+def trigger_text(run: Run, called: Mapping[str, str] | None = None) -> str:
+    """The words that call the subject: those given, else the concepts' tokens and new words.
+
+    `called` says what prompts call words that have files of their own.
+    """
     if run.metadata.trigger:
-        return without_paths(run.metadata.trigger)
+        return renamed(without_paths(run.metadata.trigger), called or {})
     tokens = [concept.token.strip() for concept in run.concepts if concept.role == "train"]
-    tokens += [word.name.strip() for word in run.words if run.parts.words.train]
-    return ", ".join(dict.fromkeys(token for token in tokens if token))
+    names = [word.name.strip() for word in run.words if run.parts.words.train]
+    tokens += [name for name in names if not any(has_word(token, name) for token in tokens)]
+    return renamed(", ".join(dict.fromkeys(token for token in tokens if token)), called or {})
+
+
+def renamed(text: str, called: Mapping[str, str]) -> str:
+    """The text with every word under the name that it is called by."""
+    places = [(place, name) for word, name in called.items() for place in find_all(text, word)]
+    for place, name in sorted(places, key=lambda found: -found[0].start()):
+        text = text[: place.start()] + name + text[place.end() :]
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +63,15 @@ class Places:
         """Stems that nothing has, best first, for a result that is to be written."""
         folder = self.folder(waiting.kind)
         name = f"{self._name}-{waiting.label}" if waiting.label else self._name
-        if waiting.kind == EMBEDDING:
-            # The file's name is the word.
-            name = waiting.label
         taken = Taken(self.root(waiting.kind), folder)
         counter = counter_text(self._saving.counter, waiting.step, waiting.epoch)
-        found = (stem for stem in stems(folder, name, counter) if not taken(stem))
+        tried = stems(folder, name, counter)
+        if waiting.kind == EMBEDDING:
+            # The file's name is what prompts say: at the end the word itself, unless that is taken.
+            tried = stems(folder, waiting.label, counter)
+            if waiting.is_final:
+                tried = itertools.chain([waiting.label], tried)
+        found = (stem for stem in tried if not taken(stem))
         if waiting.kind == DIFFUSERS:
             return (stem for stem in found if not (folder / stem).exists())
         return found

@@ -78,7 +78,8 @@ def grouped(known: Known, parts: Sequence[Part]) -> Iterator[tuple[Key, list[Par
                 todo="Choose another optimizer.",
                 code="unusable-optimizer",
             )
-        is_matrix = known.class_name in BY_MATRIX and len(shape) >= 2
+        # The rows of a word are vectors side by side and no matrix.
+        is_matrix = known.class_name in BY_MATRIX and len(shape) >= 2 and part.part != WORDS
         groups.setdefault(Key(part.part, part.rate, is_matrix), []).append(part)
     for key, group in groups.items():
         portions = portioned(group) if known.apart and is_half(group[0]) else [group]

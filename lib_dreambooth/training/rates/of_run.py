@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lib_dreambooth.adapters.words import WORDS
 from lib_dreambooth.base.durations import Duration
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET
 from lib_dreambooth.settings.contradictions import rate_pieces
@@ -14,7 +15,6 @@ from lib_dreambooth.settings.meaning import rate_of, rate_scale, trained_parts
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.rates.schedules import Schedule, factor, rising_steps
 
-WORDS = "words"
 # The settings' name of each part of a model.
 SECTION_OF_PART = {UNET: "unet", TEXT: "text_encoder_1", TEXT_2: "text_encoder_2", WORDS: "words"}
 PART_OF_SECTION = {section: part for part, section in SECTION_OF_PART.items()}

@@ -10,15 +10,23 @@ from typing import Any
 
 from torch import Tensor
 
-from lib_dreambooth.adapters.attached import Attached
+from lib_dreambooth.adapters.together import beside_words, network_in, words_in
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.runs import kept_states, states
 from lib_dreambooth.runs.events import Event, Phase, Saved, Warned
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.settings.writing import text_of
 from lib_dreambooth.training import state as saved
+from lib_dreambooth.training.export.adapter_file import Words
 from lib_dreambooth.training.export.files import Exporter
-from lib_dreambooth.training.export.result import ADAPTER, CHECKPOINT, DIFFUSERS, Result
+from lib_dreambooth.training.export.result import (
+    ADAPTER,
+    CHECKPOINT,
+    DIFFUSERS,
+    EMBEDDING,
+    Result,
+    stem_of,
+)
 from lib_dreambooth.training.export.states import Replaced, merged, require_finite
 from lib_dreambooth.training.state import Surroundings, TrainingState
 from lib_dreambooth.training.trainer.mishaps import give_memory_back, sentence_for
@@ -56,15 +64,20 @@ class Saver:
         ready, trained = self.ready, self.ready.trained
         if kind == STATE:
             return states.bytes_needed(self._state(0, {}).to_saved()[0])
-        if isinstance(trained, Attached) and kind == RESULT:
-            tensors = [part for module in trained.export().values() for part in module.parts.values()]
+        network, words = network_in(trained), words_in(trained)
+        if beside_words(trained) is None and words is not None:
+            tensors = list(words.state().values())
+        elif network is not None and kind == RESULT:
+            tensors = [part for module in network.export().values() for part in module.parts.values()]
         else:
             tensors = [weight for module in ready.model.modules.values() for weight in module.parameters()]
         return self.exporter.needed_bytes(tensors) * len(self._labels())
 
     def _folder_kind(self, kind: str) -> str:
+        if beside_words(self.ready.trained) is None:
+            return EMBEDDING
         if kind == RESULT:
-            return ADAPTER if isinstance(self.ready.trained, Attached) else CHECKPOINT
+            return CHECKPOINT if network_in(self.ready.trained) is None else ADAPTER
         return kind
 
     def save(
@@ -82,6 +95,7 @@ class Saver:
         """
         results: list[Result] = []
         self.failed = []
+        takes_words = words_kind(kinds)
         for kind in dict.fromkeys(kinds):
             if self._written.get(kind, (-1, []))[0] == step:
                 results += self._written[kind][1]
@@ -92,7 +106,8 @@ class Saver:
                     self.state(step, numbers, reason)
                     files = []
                 else:
-                    files = self.files(kind, step, reason, is_final=is_final)
+                    has_words = kind == takes_words
+                    files = self.files(kind, step, reason, is_final=is_final, has_words=has_words)
                 self._written[kind] = step, files
                 results += files
             except (UserError, RuntimeError, MemoryError, OSError) as error:
@@ -116,14 +131,18 @@ class Saver:
         self._tell(path, STATE, step, reason, states.bytes_needed(tensors))
         return path
 
-    def files(self, kind: str, step: int, reason: str, *, is_final: bool) -> list[Result]:
-        """The files of a kind: of the live weights, of their average, or of both."""
+    def files(
+        self, kind: str, step: int, reason: str, *, is_final: bool, has_words: bool = True
+    ) -> list[Result]:
+        """The files of a kind: of the live weights, of their average, or of both; words before the rest."""
         results = []
         for label in self._labels():
             with in_use(self.ready, is_average=label == EMA_LABEL):
-                result = self._file(kind, step, label, is_final)
-            results.append(result)
-            self._tell(result.path, kind, step, reason, result.size)
+                written = self._files(kind, step, label, is_final, has_words)
+            for result in written:
+                results.append(result)
+                what = EMBEDDING if result.kind == EMBEDDING else kind
+                self._tell(result.path, what, step, reason, result.size)
         return results
 
     def _labels(self) -> tuple[str, ...]:
@@ -131,19 +150,33 @@ class Saver:
             return ("",)
         return {"average": (EMA_LABEL,), "live": ("",), "both": ("", EMA_LABEL)}[self.ready.run.ema.save]
 
-    def _file(self, kind: str, step: int, label: str, is_final: bool) -> Result:
-        ready, trained = self.ready, self.ready.trained
+    def _files(self, kind: str, step: int, label: str, is_final: bool, has_words: bool) -> list[Result]:
+        words, others = words_in(self.ready.trained), beside_words(self.ready.trained)
         when: dict[str, Any] = {"step": step, "epoch": self.epoch_of(step), "is_final": is_final}
         # One of both averages needs no word for it.
-        when["label"] = label if ready.run.ema.save == "both" else ""
-        if isinstance(trained, Attached):
+        when["label"] = label if self.ready.run.ema.save == "both" else ""
+        rows = words.export() if words is not None and has_words else {}
+        is_bundle = (
+            kind == RESULT and network_in(self.ready.trained) is not None and self.exporter.bundles_words
+        )
+        alone = {} if is_bundle else rows
+        files = {word: self.exporter.write_word(word, vectors, **when) for word, vectors in alone.items()}
+        if others is None:
+            return list(files.values())
+        when["called"] = {word: stem_of(file.path) for word, file in files.items()}
+        return [*files.values(), self._file(kind, rows if is_bundle else {}, when)]
+
+    def _file(self, kind: str, words: Words, when: Mapping[str, Any]) -> Result:
+        """A network with the words that lie in it, or a checkpoint."""
+        ready, network = self.ready, network_in(self.ready.trained)
+        if network is not None:
             if kind == RESULT:
-                return self.exporter.write_adapter(trained.export(), trained.names, **when)
-            changes = trained.changes()
+                return self.exporter.write_adapter(network.export(), network.names, words=words, **when)
+            changes = network.changes()
             roots = {target.part for target in changes}
             replaced: Replaced | None = merged(ready.model, changes)
         else:
-            roots, replaced = {part.part for part in trained.parts()}, None
+            roots, replaced = {part.part for part in ready.parts if part.part in ready.model.modules}, None
         write = self.exporter.write_diffusers if kind == DIFFUSERS else self.exporter.write_checkpoint
         return write(ready.model, trained=roots, replaced=replaced, **when)
 
@@ -177,6 +210,12 @@ class Saver:
         if ready.scale is not None:
             found[saved.SCALER] = ready.scale.state()
         return TrainingState(step, text_of(Sourced(ready.run)), self.surroundings, tensors, found)
+
+
+def words_kind(kinds: Sequence[str]) -> str:
+    """Which of the kinds that are written together brings the words: the result, else the first file."""
+    files = [kind for kind in kinds if kind != STATE]
+    return RESULT if RESULT in files else next(iter(files), "")
 
 
 def restore(ready: Ready, state: TrainingState) -> None:

@@ -1,4 +1,4 @@
-"""The states of captions: encoded ahead where no text encoder is trained, otherwise with every batch.
+"""The states of captions: encoded ahead where no text encoder and no word is trained, else with every batch.
 
 N: tokens, D: width of an encoder, P: width of the pooled state.
 """
@@ -41,7 +41,7 @@ class LiveTexts:
 
     def as_long_as_wanted(self, captions: Sequence[str], states: TextStates) -> TextStates:
         """Filled up as the run wants it: to whole chunks, or to the longest caption of the batch alone."""
-        return states if self.pads else states.cut(unpadded_length(captions, self.style))
+        return states if self.pads else states.cut(unpadded_length(captions, self.style, self.model.words))
 
 
 class CachedTexts:

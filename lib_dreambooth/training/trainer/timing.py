@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from lib_dreambooth.base.durations import AUTO, Duration, minutes
 from lib_dreambooth.settings.due import is_due
 from lib_dreambooth.settings.length import LengthPlan
-from lib_dreambooth.settings.meaning import is_adapter
+from lib_dreambooth.settings.meaning import made
 from lib_dreambooth.settings.schema import Run
 
 # How often states are written where it is left to us: those of whole weights are large.
@@ -44,4 +44,4 @@ def state_interval(run: Run) -> Duration:
     """How often a state is written."""
     if run.saving.state_every != AUTO:
         return run.saving.state_every
-    return ADAPTER_STATE if is_adapter(run) else WHOLE_STATE
+    return WHOLE_STATE if "weights" in made(run) else ADAPTER_STATE
