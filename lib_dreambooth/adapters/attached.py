@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.adapters.low_rank import LowRank
 from lib_dreambooth.adapters.parts import Part, moving_roots, start_parts, stop_parts
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
@@ -22,11 +21,15 @@ class Beside(Protocol):
         """What the layer gives for `x` with the network at work, where it gave `output` without."""
         ...
 
-    def norm(self) -> Tensor:
+    def norm(self, layer: nn.Module) -> Tensor:
         """The length of the change of the layer's weights; one number."""
         ...
 
-    def changes(self) -> dict[str, Callable[[], Tensor]]:
+    def limit_norm(self, max_norm: float, layer: nn.Module) -> Tensor:
+        """Shrinks a longer change, where its kind can; whether it did, still on its device."""
+        ...
+
+    def changes(self, layer: nn.Module) -> dict[str, Callable[[], Tensor]]:
         """What is added to each of the layer's tensors, made when it is asked for; float32."""
         ...
 
@@ -56,8 +59,9 @@ class Attached:
         self.adapters = dict(adapters)
         self.strengths = dict.fromkeys({target.part for target in adapters}, 1.0) | dict(strengths or {})
         self._rates = rates or {}
+        self._layers = {target: module_at(roots[target.part], target.path) for target in self.adapters}
         self._handles = [
-            module_at(roots[target.part], target.path).register_forward_hook(self._hook(target.part, adapter))
+            self._layers[target].register_forward_hook(self._hook(target.part, adapter))
             for target, adapter in self.adapters.items()
         ]
 
@@ -107,13 +111,11 @@ class Attached:
         self.strengths.update(dict.fromkeys(self.strengths, value))
 
     def limit_norms(self, max_norm: float) -> Tensor:
-        """Shrinks low-rank weights whose change is longer than `max_norm`; how many, on their device."""
+        """Shrinks networks whose change is longer than `max_norm`; how many, on their device."""
         if max_norm <= 0:
             return torch.tensor(0)
         shrunk = [
-            low_rank.limit_norm(max_norm)
-            for low_rank in self.adapters.values()
-            if isinstance(low_rank, LowRank)
+            adapter.limit_norm(max_norm, self._layers[target]) for target, adapter in self.adapters.items()
         ]
         return torch.stack(shrunk).sum() if shrunk else torch.tensor(0)
 
@@ -122,7 +124,7 @@ class Attached:
         """By part the length of all changes together."""
         lengths: dict[str, list[Tensor]] = {}
         for target, adapter in self.adapters.items():
-            lengths.setdefault(target.part, []).append(adapter.norm())
+            lengths.setdefault(target.part, []).append(adapter.norm(self._layers[target]))
         return {part: torch.stack(found).norm() for part, found in lengths.items()}
 
     def start(self, part: str) -> None:
@@ -143,7 +145,7 @@ class Attached:
 
     def changes(self) -> dict[Target, dict[str, Callable[[], Tensor]]]:
         """What is added to each tensor of the model, made when it is asked for."""
-        return {target: adapter.changes() for target, adapter in self.adapters.items()}
+        return {target: adapter.changes(self._layers[target]) for target, adapter in self.adapters.items()}
 
     def eject(self) -> None:
         """Takes the network away; doing so twice does nothing."""

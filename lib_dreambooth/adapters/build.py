@@ -9,29 +9,37 @@ import torch
 from torch import nn
 
 from lib_dreambooth.adapters.attached import Attached, Beside
+from lib_dreambooth.adapters.changes import LOHA, LOKR, LORA, OFT
+from lib_dreambooth.adapters.dense import Dense
 from lib_dreambooth.adapters.lora import place, weight_at
-from lib_dreambooth.adapters.low_rank import Dropouts, fresh
+from lib_dreambooth.adapters.low_rank import Dropouts, LowRank, fresh
+from lib_dreambooth.adapters.lycoris_parts import Wanted, for_layer, new_dense
 from lib_dreambooth.adapters.norms import no_difference
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.planning import (
     Ground,
+    Planned,
     check_patterns,
-    low_rank_layers,
+    has_rank,
+    network_layers,
     nothing_left,
-    plan_low_rank,
+    plan_network,
     plus_ratio,
     rate_of,
     trained_parts,
 )
 from lib_dreambooth.adapters.starting import Start, norms_left_in
+from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.adapters.together import WithWords
 from lib_dreambooth.adapters.whole import TextUse, attach_whole
 from lib_dreambooth.adapters.word_rows import Tokenize
 from lib_dreambooth.adapters.word_starts import attach_words
-from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
 from lib_dreambooth.settings.schema import Network, Run
+
+# The second half of a layer's product (LoRA+).
+PLUS_ROLES = ("up", "lora_up")
 
 
 def attach(
@@ -44,7 +52,7 @@ def attach(
     dtype: torch.dtype = torch.float32,
     tokenize: Tokenize | None = None,
 ) -> Trainable:
-    """Puts what `network`, `parts` and `words` ask for into the modules of `roots`, by part, for a first step.
+    """Puts what `network`, `parts` and `words` ask for into the modules of `roots`, ready for a first step.
 
     `rules` say for each text encoder which of its layers is read, so that whole weights leave out the
     others; `dtype` is the precision that trained weights are kept in; words need `tokenize`. Raises UserError
@@ -69,47 +77,30 @@ def attach_weights(
         raise nothing_left("parts")
     if run.network.kind == "none":
         return attach_whole(ground, roots, rules, dtype)
-    refuse_unavailable(run.network)
-    return attach_low_rank(ground, roots, dtype)
+    return attach_network(ground, roots, dtype)
 
 
-def refuse_unavailable(network: Network) -> None:
-    """Raises UserError for kinds of network that cannot be trained here."""
-    if network.kind != "lora":
-        raise UserError(
-            f"{network.kind} is not available.",
-            where="network.kind",
-            todo="Choose lora, or none for whole weights.",
-            code="unavailable-kind",
-        )
-    if network.decompose:
-        raise UserError(
-            "DoRA is not available.", where="network.decompose", todo="Untick it.", code="unavailable-kind"
-        )
-
-
-def attach_low_rank(ground: Ground, roots: Mapping[str, nn.Module], dtype: torch.dtype) -> Attached:
-    """LoRA or LoCon, new or from a file, with differences of norms where they are asked for."""
+def attach_network(ground: Ground, roots: Mapping[str, nn.Module], dtype: torch.dtype) -> Attached:
+    """A network of any kind, new or from a file, with differences of norms where they are asked for."""
     network = ground.network
     start = Start(Path(network.start_from), ground) if network.start_from else None
     if start is not None and network.ranks_from_file:
-        check_patterns(ground, low_rank_layers(ground))
+        check_patterns(ground, network_layers(ground))
         planned = start.plan()
     else:
-        planned = plan_low_rank(ground)
+        planned = plan_network(ground)
     if not planned:
         raise nothing_left("network")
-    dropouts = Dropouts(network.dropout, network.rank_dropout, network.module_dropout)
     adapters: dict[Target, Beside] = {}
     rates: dict[Target, dict[str, float]] = {}
     for each in planned:
-        draw = Draw(ground.run.draws.seed, "adapter", ground.names.written[each.target])
-        found = start.low_rank(each, dropouts) if start is not None else None
-        adapters[each.target] = found or fresh(
-            ground.shape(each.target), each.rank, each.alpha, draw, dropouts
-        )
-        up_rate = each.rate * plus_ratio(network, each.target.part)
-        rates[each.target] = {"down": each.rate, "mid": each.rate, "up": up_rate}
+        new = _new(ground, each, module_at(roots[each.target.part], each.target.path))
+        beside = new if start is None else start.beside(each, new)
+        adapters[each.target] = beside
+        plus = each.rate * plus_ratio(network, each.target.part)
+        rates[each.target] = {
+            role: plus if role in PLUS_ROLES else each.rate for role, _ in beside.named_parameters()
+        }
     for target in norms_left_in(ground) if network.train_norms else ():
         differences = start.norm(target) if start is not None else None
         adapters[target] = differences or no_difference(ground.shape(target))
@@ -119,3 +110,36 @@ def attach_low_rank(ground: Ground, roots: Mapping[str, nn.Module], dtype: torch
     for target, beside in adapters.items():
         place(beside, weight_at(roots, target).device, dtype)
     return Attached(roots, ground.names, adapters, rates=rates)
+
+
+def _new(ground: Ground, planned: Planned, layer: nn.Module) -> LowRank | Dense:
+    """A layer's network that changes nothing yet."""
+    network, target = ground.network, planned.target
+    draw = Draw(ground.run.draws.seed, "adapter", ground.names.written[target])
+    has_ranks = has_rank(network)
+    dropouts = Dropouts(
+        network.dropout if has_ranks else 0.0,
+        network.rank_dropout if has_ranks else 0.0,
+        network.module_dropout,
+    )
+    wanted = for_layer(_wanted(network, planned), target.path, layer)
+    if wanted.kind == LORA and not wanted.is_decomposed:
+        return fresh(ground.shape(target), planned.rank, planned.alpha, draw, dropouts)
+    return new_dense(wanted, layer, draw, dropouts)
+
+
+def _wanted(network: Network, planned: Planned) -> Wanted:
+    is_lokr, is_oft = network.kind == LOKR, network.kind == OFT
+    is_product = network.kind in (LOHA, LOKR)
+    return Wanted(
+        network.kind,
+        planned.rank,
+        planned.alpha,
+        is_decomposed=network.decompose and (is_product or network.kind == LORA),
+        is_tucker=network.tucker and is_product,
+        has_scalar=network.scalar and is_product,
+        factor=network.factor if is_lokr else -1,
+        decompose_both=network.decompose_both and is_lokr,
+        constraint=network.constraint if is_oft else 0.0,
+        is_rescaled=network.rescaled and is_oft,
+    )

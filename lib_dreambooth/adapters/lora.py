@@ -1,4 +1,4 @@
-"""Plain LoRA and LoCon: out of a file beside a model, or new ones to train."""
+"""Networks of any kind out of a file beside a model, and new plain LoRA to train."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from lib_dreambooth.adapters.attached import Attached, Beside
-from lib_dreambooth.adapters.low_rank import NO_DROPOUTS, Dropouts, fresh, from_file
-from lib_dreambooth.adapters.norms import norm_from_file
+from lib_dreambooth.adapters.kinds import beside_from_file
+from lib_dreambooth.adapters.low_rank import NO_DROPOUTS, Dropouts, fresh
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.diffusion.draws import Draw
@@ -22,7 +22,6 @@ from lib_dreambooth.formats.lora import AdapterFile, AdapterModule
 
 log = logging.getLogger(__name__)
 
-PLAIN = {"lora", "locon", "norm"}
 NUM_SHOWN = 3
 
 
@@ -38,9 +37,9 @@ def attach_file(
     """Puts a file's weights beside the modules of `roots`, by part, in their precision.
 
     Strengths are those of `<lora:name:text:unet>`. Modules of parts that `roots` lack are left out.
-    Raises FileError for other kinds and families, and for shapes that do not fit.
+    Raises FileError for other families, and for shapes that do not fit.
     """
-    require_plain(adapter.kind, adapter.path, family)
+    require_family(adapter.kind, adapter.path, family)
     placed, unknown = adapter.placed(names)
     if not placed:
         raise does_not_fit(adapter.path, f"none of its {len(unknown)} modules is in this model", family)
@@ -82,22 +81,14 @@ def attach_new(
     return Attached(roots, names, adapters)
 
 
-def require_plain(kind: FileKind, path: Path, family: str) -> None:
-    """Raises FileError for files of another family, and for kinds that are no plain LoRA."""
+def require_family(kind: FileKind, path: Path, family: str) -> None:
+    """Raises FileError for files of another family."""
     if kind.family and kind.family != family:
         raise FileError(
             f"is a LoRA for {FAMILIES[kind.family]}, and the model is of {FAMILIES[family]}.",
             where=str(path),
             todo="Choose a LoRA that was trained on this family.",
             code="wrong-family",
-        )
-    others = [name for name in kind.adapter_kinds if name not in PLAIN]
-    if others:
-        raise FileError(
-            f"is {kind.title()}, which cannot be applied here yet.",
-            where=str(path),
-            todo="Choose a plain LoRA.",
-            code="unsupported-adapter",
         )
 
 
@@ -122,7 +113,7 @@ def fitted(
 ) -> Beside:
     """A file's network for one layer. Raises FileError where it is for another shape."""
     shape = names.shapes[target]
-    found = norm_from_file(module.parts, shape) if len(shape) == 1 else from_file(module, shape, dropouts)
+    found = beside_from_file(module, shape, dropouts)
     if found is None:
         sizes = "x".join(map(str, shape))
         raise does_not_fit(path, f"`{names.written[target]}` does not fit a weight of {sizes}", family)

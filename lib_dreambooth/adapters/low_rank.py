@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib_dreambooth.adapters.changes import low_rank_product
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.formats.links import Shape
 from lib_dreambooth.formats.lora import AdapterModule, lora_shapes
@@ -90,22 +91,18 @@ class LowRank(nn.Module):
         down = self.down.to(x.dtype)
         if not isinstance(layer, nn.Conv2d):
             return F.linear(x, down)
-        geometry: Any = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
         if self.mid is None:
-            return F.conv2d(x, down, **geometry)
-        return F.conv2d(F.conv2d(x, down), self.mid.to(x.dtype), **geometry)
+            return F.conv2d(x, down, **convolving(layer))
+        return F.conv2d(F.conv2d(x, down), self.mid.to(x.dtype), **convolving(layer))
 
     @torch.no_grad()
     def weight(self) -> Tensor:
         """The change of the layer's weight that this stands for, float32."""
-        up, down = self.up.float().flatten(1), self.down.float()
-        if self.mid is not None:
-            lowered = torch.einsum("rskl,si->rikl", self.mid.float(), down.flatten(1))
-            return torch.einsum("or,rikl->oikl", up, lowered) * self.scale
-        return (up @ down.flatten(1)).reshape(up.shape[0], *down.shape[1:]) * self.scale
+        mid = None if self.mid is None else self.mid.float()
+        return low_rank_product(self.up.float(), self.down.float(), mid) * self.scale
 
     @torch.no_grad()
-    def norm(self) -> Tensor:
+    def norm(self, layer: nn.Module | None = None) -> Tensor:
         """The length of `weight`, from products of rank x rank where that is possible; one number."""
         if self.mid is not None:
             return self.weight().norm()
@@ -113,7 +110,7 @@ class LowRank(nn.Module):
         return ((up.t() @ up) * (down @ down.t())).sum().clamp(min=0.0).sqrt() * abs(self.scale)
 
     @torch.no_grad()
-    def limit_norm(self, max_norm: float) -> Tensor:
+    def limit_norm(self, max_norm: float, layer: nn.Module | None = None) -> Tensor:
         """Shrinks both matrices alike where `norm` is beyond; whether it did, still on its device."""
         norm = self.norm().clamp(min=max_norm / 2)
         factor = (norm.clamp(max=max_norm) / norm).sqrt()
@@ -121,7 +118,7 @@ class LowRank(nn.Module):
         self.down.mul_(factor)
         return norm > max_norm
 
-    def changes(self) -> dict[str, Callable[[], Tensor]]:
+    def changes(self, layer: nn.Module | None = None) -> dict[str, Callable[[], Tensor]]:
         """What is added to the layer's tensors, float32."""
         return {"weight": self.weight}
 
@@ -156,13 +153,18 @@ def from_file(module: AdapterModule, shape: Shape, dropouts: Dropouts = NO_DROPO
     wanted = lora_shapes(shape, rank)
     if mid is not None:
         wanted["lora_down"] = (rank, shape[1], *(1 for _ in shape[2:]))
-    down, up = _reshaped(down, wanted["lora_down"]), _reshaped(up, wanted["lora_up"])
+    down, up = reshaped(down, wanted["lora_down"]), reshaped(up, wanted["lora_up"])
     if down is None or up is None or (mid is not None and mid.shape != (rank, rank, *shape[2:])):
         return None
     # Not by way of the scale: dividing by the rank and multiplying again can lose the last bit.
     is_plain = module.alpha is not None and "scale" not in module.parts
     alpha = module.alpha if is_plain else module.scale * rank
     return LowRank(down, up, alpha or 0.0, mid, dropouts)
+
+
+def convolving(layer: nn.Conv2d) -> Any:
+    """How a convolution goes over its input, for `F.conv2d`."""
+    return {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
 
 
 def _kept_ranks(hidden: Tensor, chance: float) -> Tensor:
@@ -177,7 +179,7 @@ def _kept_ranks(hidden: Tensor, chance: float) -> Tensor:
     return kept.to(hidden.dtype)
 
 
-def _reshaped(tensor: Tensor, shape: Shape) -> Tensor | None:
+def reshaped(tensor: Tensor, shape: Shape) -> Tensor | None:
     """The tensor in a shape that differs in sizes of 1 at the end only."""
     longer, shorter = sorted((tuple(tensor.shape), shape), key=len, reverse=True)
     is_same = longer[: len(shorter)] == shorter and all(size == 1 for size in longer[len(shorter) :])

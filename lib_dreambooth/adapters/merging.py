@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.adapters.lora import does_not_fit, fitted, require_plain
+from lib_dreambooth.adapters.lora import does_not_fit, fitted, require_family
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames
 from lib_dreambooth.formats.lora import AdapterFile, read_adapter
@@ -44,7 +44,7 @@ def merge_files(
     sums: dict[nn.Parameter, Tensor] = {}
     for merge in map(parse_merge, entries):
         file = read_adapter(merge.path)
-        require_plain(file.kind, merge.path, family)
+        require_family(file.kind, merge.path, family)
         for parameter, change in _changes(file, roots, names, family):
             change = change.to(parameter.device).reshape(parameter.shape) * merge.weight
             sums[parameter] = sums[parameter] + change if parameter in sums else change
@@ -64,5 +64,5 @@ def _changes(
             continue
         layer = module_at(roots[target.part], target.path)
         beside = fitted(file.path, target, module, names, family)
-        for name, change in beside.changes().items():
+        for name, change in beside.changes(layer).items():
             yield layer.get_parameter(name), change()

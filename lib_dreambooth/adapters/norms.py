@@ -39,11 +39,15 @@ class NormDifference(nn.Module):
         return torch.add(output, added, alpha=strength)
 
     @torch.no_grad()
-    def norm(self) -> Tensor:
+    def norm(self, layer: nn.Module | None = None) -> Tensor:
         """The length of the differences; one number."""
         return (self.weight.float().square().sum() + self.bias.float().square().sum()).sqrt()
 
-    def changes(self) -> dict[str, Callable[[], Tensor]]:
+    def limit_norm(self, max_norm: float, layer: nn.Module | None = None) -> Tensor:
+        """Differences of norms are as long as they like, as in kohya's scripts."""
+        return self.weight.new_zeros((), dtype=torch.bool)
+
+    def changes(self, layer: nn.Module | None = None) -> dict[str, Callable[[], Tensor]]:
         """What is added to the layer's tensors, float32."""
         return {"weight": self.weight.detach().float, "bias": self.bias.detach().float}
 
@@ -77,7 +81,9 @@ def no_difference(shape: Shape) -> NormDifference:
 
 def norm_from_file(parts: Mapping[str, Tensor], shape: Shape) -> NormDifference | None:
     """A file's differences for a layer of this width; None where they do not fit it."""
-    weight, bias = parts.get("w_norm"), parts.get("b_norm")
+    weight, bias = parts.get("w_norm", parts.get("diff")), parts.get("b_norm", parts.get("diff_b"))
+    if weight is not None and bias is None and "diff" in parts:
+        bias = torch.zeros_like(weight)
     if weight is None or bias is None or tuple(weight.shape) != shape or tuple(bias.shape) != shape:
         return None
     return NormDifference(weight, bias)

@@ -17,6 +17,7 @@ from lib_dreambooth.settings.schema import Network, Run
 
 ATTENTION = (".attn1.", ".attn2.", ".self_attn.")
 CROSS = (".attn2.",)
+LOW_RANK_KINDS = ("lora", "loha", "lokr", "glora")
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,16 @@ def trained_parts(run: Run, present: Collection[str]) -> tuple[str, ...]:
     return tuple(part for part, is_on in is_trained.items() if is_on and part in present)
 
 
-def plan_low_rank(ground: Ground) -> list[Planned]:
+def plan_network(ground: Ground) -> list[Planned]:
     """The layers of kohya's lists, less what is left out. SettingsError for patterns that fit nothing."""
-    layers = low_rank_layers(ground)
+    layers = network_layers(ground)
     check_patterns(ground, layers)
     ranked = [_planned(ground, target) for target in left_in(ground, layers)]
     planned = [replace(found, rate=rate_of(ground, found.target)) for found in ranked if found.rank > 0]
     return [found for found in planned if found.rate > 0]
 
 
-def low_rank_layers(ground: Ground) -> list[Target]:
+def network_layers(ground: Ground) -> list[Target]:
     """What `targets` and the convolutions name in the parts that are trained."""
     kinds = {"all": ("",), "attention": ATTENTION, "cross": CROSS}[ground.network.targets]
     found = [
@@ -78,7 +79,7 @@ def low_rank_layers(ground: Ground) -> list[Target]:
         if any(kind in f".{target.path}." for kind in kinds)
     ]
     network = ground.network
-    if network.conv_rank or (network.block_ranks and network.block_conv_ranks):
+    if has_rank(network) and (network.conv_rank or (network.block_ranks and network.block_conv_ranks)):
         found += convolution_targets(ground.names)
     return [target for target in found if target.part in ground.parts]
 
@@ -97,8 +98,8 @@ def check_patterns(ground: Ground, layers: Sequence[Target]) -> None:
         for where, patterns, among in (
             ("network.include", network.include, every),
             ("network.exclude", network.exclude, every),
-            ("network.layer_ranks", network.layer_ranks, layers),
-            ("network.layer_alphas", network.layer_alphas, layers),
+            ("network.layer_ranks", network.layer_ranks if has_rank(network) else (), layers),
+            ("network.layer_alphas", network.layer_alphas if has_rank(network) else (), layers),
         )
         for problem in useless_patterns(where, patterns, among, ground.names)
     ]
@@ -139,8 +140,15 @@ def rate_of(ground: Ground, target: Target) -> float:
     return block * (1.0 if layer is None else layer)
 
 
+def has_rank(network: Network) -> bool:
+    """Whether a kind of network is of low rank: what is set about ranks means something."""
+    return network.kind in LOW_RANK_KINDS
+
+
 def plus_ratio(network: Network, part: str) -> float:
-    """What the rate of `up` is multiplied with (LoRA+)."""
+    """What the rate of `up` is multiplied with (LoRA+), which is a matter of LoRA alone."""
+    if network.kind != "lora":
+        return 1.0
     own = network.plus_ratio_unet if part == UNET else network.plus_ratio_text
     return own or network.plus_ratio or 1.0
 
@@ -156,6 +164,8 @@ def nothing_left(where: str) -> UserError:
 
 
 def _planned(ground: Ground, target: Target) -> Planned:
+    if not has_rank(ground.network):
+        return Planned(target, ground.network.rank, 0.0)
     rank, alpha = _of_kind(ground, target)
     own_rank = first_that_fits(ground.network.layer_ranks, target, ground.names)
     if own_rank is not None:

@@ -231,13 +231,10 @@ def test_trained_weights_in_another_precision(sd1: LoadedModel) -> None:
 @pytest.mark.parametrize(
     ("values", "where"),
     [
-        ({"network": {"kind": "loha"}}, "network.kind"),
-        ({"network": {"decompose": True}}, "network.decompose"),
         ({"network": {"exclude": ["*"]}}, "network"),
-        ({"parts": {"unet": {"train": False}, "text_encoder_1": {"train": False}, "words": {"train": True}},
-          "words": [{"name": "sks"}]}, "parts"),
+        ({"network": {"kind": "oft", "exclude": ["*"]}}, "network"),
     ],
-)  # fmt: skip
+)
 def test_refusals(sd1: LoadedModel, values: dict[str, Any], where: str) -> None:
     with pytest.raises(UserError) as caught:
         attached_to(sd1, **values)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lib_dreambooth.adapters.blocks import block_numbers, num_blocks
 from lib_dreambooth.adapters.patterns import fits, is_meant
-from lib_dreambooth.adapters.planning import Ground, Planned, plan_low_rank, plus_ratio, trained_parts
+from lib_dreambooth.adapters.planning import Ground, Planned, plan_network, plus_ratio, trained_parts
 from lib_dreambooth.adapters.targets import attention_targets
 from lib_dreambooth.base.errors import SettingsError, UserError
 from lib_dreambooth.formats.adapter_names import Target
@@ -35,7 +35,7 @@ def ground(family: str = "sd1", **values: Any) -> Ground:
 
 
 def plan(family: str = "sd1", **values: Any) -> dict[Target, Planned]:
-    return {planned.target: planned for planned in plan_low_rank(ground(family, **values))}
+    return {planned.target: planned for planned in plan_network(ground(family, **values))}
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,4 @@ UNCONSUMED = {
     "words.*.vectors",
     "words.*.start_as",
     "words.*.start_from",
-    "memory.fused_backward",
-    "memory.gradients",
-    "memory.compile",
-    "memory.cuda_graphs",
 }

@@ -263,7 +263,7 @@ class Network(Section, frozen=True, kw_only=True):
             "0: off.",
             low=0,
             high=1000,
-            when=LORA,
+            when=ADAPTER & ~is_("network.kind", "oft"),
             kohya=names("scale_weight_norms"),
         ),
     ] = 0.0
