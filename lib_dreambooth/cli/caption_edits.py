@@ -10,18 +10,13 @@ from typing import Any
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.showing import visible_line
-from lib_dreambooth.cli.caption_folder import (
-    MOST_OPERATIONS,
-    folder_of,
-    journal_of,
-    pictures_in,
-    undo_command,
-)
+from lib_dreambooth.cli.caption_folder import folder_of, journal_of, undo_command
 from lib_dreambooth.cli.output import Out
 from lib_dreambooth.data.captions.read import caption_lines
 from lib_dreambooth.data.captions.tagtext import split_tags, tag_key
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.data.tags import edits
+from lib_dreambooth.data.tags.places import MOST_OPERATIONS, pictures_in
 from lib_dreambooth.data.tags.planning import (
     EditPlan,
     Planned,

@@ -5,23 +5,16 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.base.files import write_text
 from lib_dreambooth.cli.output import Out
-from lib_dreambooth.settings.deciding import decided
 from lib_dreambooth.settings.facts import Facts, installed_packages
 from lib_dreambooth.settings.files import review_file
 from lib_dreambooth.settings.reading import Review, defaults, review_typed, update
 from lib_dreambooth.settings.sources import COMMAND_LINE, Sourced
 
-if TYPE_CHECKING:
-    from lib_dreambooth.cli.dataset_text import Looked
-
 PAGE_ENDINGS = (".html", ".htm")
-# What draws are made from where the settings leave the seed to chance; a run draws its own.
-SHOWN_SEED = 0
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +40,10 @@ def run(args: argparse.Namespace, out: Out) -> int:
     sourced = settings_of(args)
     # Only here, so that a wrong argument is said at once.
     from lib_dreambooth.cli import dataset_text
+    from lib_dreambooth.jobs.looking import look_at
 
     with tempfile.TemporaryDirectory(prefix="sd-webui-dreambooth-") as unpacked:
-        looked = look_at(sourced, out, Path(unpacked), with_thumbnails=page_path is not None)
+        looked = look_at(sourced, out.counting, Path(unpacked), with_thumbnails=page_path is not None)
     if page_path is not None:
         from lib_dreambooth.data.health.page import page
 
@@ -57,8 +51,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     dataset_text.say(out, looked, captions=args.captions, buckets=args.buckets)
     if page_path is not None:
         out.line(f"{page_path}: written")
-    result = dataset_text.as_json(looked)
-    out.result({**result, "page": str(page_path) if page_path is not None else None})
+    out.result({**looked.to_json(), "page": str(page_path) if page_path is not None else None})
     return 0
 
 
@@ -98,43 +91,3 @@ def settings_of(args: argparse.Namespace) -> Sourced:
         base = update(defaults(), {"concepts": [concept]}, COMMAND_LINE)
     typed = review_typed(args.setting_pairs, base=base, facts=facts)
     return Review(typed.sourced, (*problems, *typed.problems), typed.notices).accepted()
-
-
-def family_of(sourced: Sourced) -> str:
-    """The family of the base model, "" where no model is named."""
-    model = sourced.run.model
-    if model.family != "auto":
-        return model.family
-    if not model.base or not Path(model.base).is_file():
-        return ""
-    from lib_dreambooth.formats.checkpoint import identify
-
-    return identify(model.base).family
-
-
-def look_at(sourced: Sourced, out: Out, unpack_into: Path, *, with_thumbnails: bool) -> Looked:
-    """Scans and looks at everything."""
-    from lib_dreambooth.cli.dataset_text import Looked
-    from lib_dreambooth.data.dataset import Dataset
-    from lib_dreambooth.data.health.examining import examine, look
-    from lib_dreambooth.data.scanning.scan import scan
-    from lib_dreambooth.models.families import FAMILIES
-    from lib_dreambooth.models.tokenizer import clip_tokenizer
-    from lib_dreambooth.settings.length import plan_length
-
-    family = family_of(sourced)
-    side = FAMILIES[family if family in FAMILIES else "sd1"].native_size
-    run = decided(sourced, native_side=side, seed=SHOWN_SEED).run
-    with out.counting("Reading files") as tell:
-        scanned = scan(run, unpack_into=unpack_into, progress=tell)
-    dataset = Dataset(run, scanned)
-    length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
-    # A token warm-up in percent needs the length, which follows from the pictures.
-    dataset.total_steps = length.total_steps
-    with out.counting("Looking at pictures") as tell:
-        looking = look(dataset, with_thumbnails, tell)
-    tokenizer = clip_tokenizer()
-    report = examine(dataset, looking, scanned.findings, lambda text: len(tokenizer(text)))
-    folders = tuple(concept.folder or concept.metadata_file for concept in run.concepts)
-    is_guessed = sourced.run.pictures.resolution.is_auto and not family
-    return Looked(folders, dataset, report, length, is_guessed)

@@ -7,17 +7,15 @@ import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lib_dreambooth.base.showing import visible_line
 from lib_dreambooth.cli.output import Out
 from lib_dreambooth.data.captions.preview import CaptionPreview, Shown
-from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.health.report import SEVERITIES, Report
 from lib_dreambooth.data.item import Finding
-from lib_dreambooth.settings.length import LengthPlan, plan_line, plural
+from lib_dreambooth.jobs.looking import Looked
+from lib_dreambooth.settings.length import plural
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 # So many files a finding names, and so many tags, triggers and sizes the summary.
@@ -26,46 +24,12 @@ WIDEST = 110
 WRITTEN = ("txt", "caption", "json", "metadata")
 
 
-@dataclass(frozen=True)
-class Looked:
-    """A dataset that was looked at. `is_size_guessed`: nothing says which family it will be trained on."""
-
-    folders: tuple[str, ...]
-    dataset: Dataset
-    report: Report
-    length: LengthPlan
-    is_size_guessed: bool
-
-    @property
-    def arithmetic(self) -> str:
-        """From pictures to steps, in one line."""
-        training = [item for item in self.dataset.items if not item.is_class]
-        repeats = {item.repeats for item in training}
-        beside = self.dataset.run.class_pictures.relation == "beside" and self.report.class_pictures > 0
-        common = repeats.pop() if len(repeats) == 1 else None
-        return plan_line(self.length, len(training), common, self.dataset.plan.num_class_visits, beside)
-
-    def name(self, path: str) -> str:
-        """A file or folder as it is called inside the dataset."""
-        for folder in self.folders:
-            if path.startswith(folder.rstrip("/\\") + os.sep):
-                return visible_line(os.path.relpath(path, folder))
-        return visible_line(Path(path).name)
-
-
-def as_json(looked: Looked) -> dict[str, Any]:
-    """Everything for programs."""
-    resolution = looked.dataset.run.pictures.resolution
-    return {
-        "folders": list(looked.folders),
-        **looked.report.to_json(),
-        "validation_pictures": len(looked.dataset.validation),
-        "resolution": [resolution.width, resolution.height],
-        "cuts": looked.dataset.bucket_report().to_json(),
-        "arithmetic": looked.arithmetic,
-        "steps_per_epoch": looked.length.epoch.steps,
-        "total_steps": looked.length.total_steps,
-    }
+def name_in(looked: Looked, path: str) -> str:
+    """A file or folder as it is called inside the dataset."""
+    for folder in looked.folders:
+        if path.startswith(folder.rstrip("/\\") + os.sep):
+            return visible_line(os.path.relpath(path, folder))
+    return visible_line(Path(path).name)
 
 
 def say(out: Out, looked: Looked, *, captions: bool, buckets: bool) -> None:
@@ -170,7 +134,7 @@ def say_finding(out: Out, looked: Looked, finding: Finding) -> None:
     say_wrapped(
         out, visible_line(finding.what), f"{finding.severity.upper():<9}", " " * 9, COLOURS[finding.severity]
     )
-    names = [looked.name(path) for path in finding.paths]
+    names = [name_in(looked, path) for path in finding.paths]
     if names:
         say_wrapped(out, ", ".join(names[:SHOWN_PATHS]) + more(names, SHOWN_PATHS), " " * 9, " " * 9)
     for label, text in (("Effect: ", finding.effect), ("To do: ", finding.todo)):
@@ -191,7 +155,7 @@ def say_captions(out: Out, looked: Looked) -> None:
     for one in looked.report.captions:
         out.line()
         kind = "  class picture" if one.is_class else ""
-        out.line(f"{looked.name(one.path)}{kind}  <- {source_of(one, looked)}")
+        out.line(f"{name_in(looked, one.path)}{kind}  <- {source_of(one, looked)}")
         for shown in one.captions:
             out.line(f"  {shown.tokens:>4}  {caption_text(out, shown)}")
         if not one.is_complete:
@@ -203,7 +167,7 @@ def source_of(one: CaptionPreview, looked: Looked) -> str:
     words = {"none": "no caption", "name": "its file name", "setting": "the settings"}
     if one.source in words:
         return words[one.source]
-    name = looked.name(one.source)
+    name = name_in(looked, one.source)
     return f"the folder {name}" if Path(one.source).is_dir() else name
 
 
@@ -230,5 +194,5 @@ def say_buckets(out: Out, looked: Looked) -> None:
         parts = ", ".join(f"{name} {pixels}" for name, pixels in sides if pixels > 0)
         lost = f"{row.lost:.1%} ({parts}{'; moves' if row.moves else ''})" if parts else "nothing"
         size, bucket = f"{row.size[0]}x{row.size[1]}", f"{row.bucket[0]}x{row.bucket[1]}"
-        table.append((looked.name(row.path), size, bucket, f"{row.scale:.2f}", lost))
+        table.append((name_in(looked, row.path), size, bucket, f"{row.scale:.2f}", lost))
     out.table(table, indent="  ")

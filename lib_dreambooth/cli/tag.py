@@ -11,6 +11,7 @@ from lib_dreambooth.cli import caption_folder
 from lib_dreambooth.cli.output import Out
 
 if TYPE_CHECKING:
+    from lib_dreambooth.data.tags.places import MOST_OPERATIONS, pictures_in
     from lib_dreambooth.data.tags.tagger import TagChoice
     from lib_dreambooth.data.tags.tagging import Tagged, TaggingPlan
 
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     from lib_dreambooth.data.tags.wd14 import open_wd14
 
     folder, journal = caption_folder.folder_of(args), caption_folder.journal_of(args)
-    plan = plan_tagging(caption_folder.pictures_in(folder), args.existing, journal)
+    plan = plan_tagging(pictures_in(folder), args.existing, journal)
     say_plan(out, plan)
     if args.dry_run:
         out.line("Nothing is written.")
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
         done = tag_pictures(
             plan, args.existing, tagger, choice_of(args), journal, open_upright, on_progress=tell
         )
-    journal.forget(caption_folder.MOST_OPERATIONS)
+    journal.forget(MOST_OPERATIONS)
     say_done(out, done, folder, caption_folder.undo_command(args))
     out.result(
         {

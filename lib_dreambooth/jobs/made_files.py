@@ -130,9 +130,10 @@ def picture_of(folder: ModelFolder, host: Host, file_id: str) -> Path:
         if id_of(told) == file_id and picture_in(folder, told) is not None:
             return path
     for made in results_in(folder, host):
-        if made.is_ours and id_of(made.preview) == file_id and made.preview.is_file():
-            if is_inside(made.preview, [made.path.parent]):
-                return made.preview
+        preview = made.preview
+        is_meant = made.is_ours and id_of(preview) == file_id
+        if is_meant and preview.is_file() and is_inside(preview, [made.path.parent]):
+            return preview
     raise no_such_file(file_id)
 
 

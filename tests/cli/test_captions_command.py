@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from lib_dreambooth.cli import caption_folder
-from lib_dreambooth.data.tags import planning
+from lib_dreambooth.data.tags import places, planning
 from tests.cli.said import data, text
 from tests.data.drawn_files import save_plain
 
@@ -141,9 +140,9 @@ def test_the_journal_can_be_named(folder: Path, tmp_path: Path) -> None:
 
 
 def test_every_folder_has_a_journal_of_its_own(folder: Path) -> None:
-    first, second = caption_folder.default_journal(folder), caption_folder.default_journal(folder / "10_riho")
+    first, second = places.default_journal(folder), places.default_journal(folder / "10_riho")
     assert first != second and first.name.startswith("my_set-")
-    assert first == caption_folder.default_journal(folder / "10_riho" / "..")
+    assert first == places.default_journal(folder / "10_riho" / "..")
     assert not first.is_relative_to(folder)
 
 
