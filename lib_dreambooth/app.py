@@ -66,15 +66,15 @@ class InWebui:
 _here: InWebui | None = None
 
 
-def in_webui(script: str) -> type | None:
-    """Called by the WebUI's script: registers tab, settings and routes, gives the class it has to find there.
+def in_webui(script: str) -> tuple[type | None, type | None]:
+    """Called by the WebUI's script: registers tab, settings and routes, gives what it has to find there.
 
     None where another copy of this program was there first.
     """
     global _here
     if Path(script).resolve().parent.parent != ROOT:
         log.error("Dreambooth is installed twice: %s is used, remove %s", ROOT, Path(script).parent.parent)
-        return None
+        return None, None
     from lib_dreambooth.hosts.registration import register
 
     if _here is None:

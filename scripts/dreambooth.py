@@ -11,4 +11,4 @@ finally:
     # Parts of a package are found through it from here on: no other extension meets our folder.
     sys.path.remove(ROOT)
 
-DreamboothTurns = in_webui(__file__)
+DreamboothTurns, DreamboothExtras = in_webui(__file__)

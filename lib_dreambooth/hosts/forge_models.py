@@ -16,6 +16,11 @@ def manager() -> Any | None:
     return next((sys.modules[name] for name in MANAGERS if name in sys.modules), None)
 
 
+def has_one_thread() -> bool:
+    """Whether all pictures are made by one thread: none may wait in it, others would wait for that."""
+    return "modules_forge.main_thread" in sys.modules
+
+
 class ForgeModels:
     """All of them, through the host's own memory manager."""
 

@@ -81,6 +81,11 @@ class Turns:
         """Whether a run has the card: pauses do not count."""
         return self._is_lent and not self._is_away
 
+    @property
+    def makes_wait(self) -> bool:
+        """Whether pictures wait for the end of a run."""
+        return self.is_training and self.is_training_first()
+
     @contextmanager
     def lend(self) -> Iterator[None]:
         """The lock is held and the host's models are away for this block; they come back in any ending."""
@@ -88,6 +93,8 @@ class Turns:
         try:
             self.residents.leave()
             self._announced.clear()
+            # What was announced before is past.
+            self.line.tasks()
             self._last = time.monotonic()
             self._is_lent = True
             yield
@@ -142,7 +149,7 @@ class Turns:
         to wait.
         """
         waited = False
-        while self.is_training and self.is_training_first() and not gives_up():
+        while self.makes_wait and not gives_up():
             waited = True
             self._queue_lock.release()
             try:
@@ -156,7 +163,7 @@ class Turns:
 
     def _wait(self, waits: Callable[[], None], gives_up: Callable[[], bool]) -> None:
         with self._changed:
-            while self.is_training and self.is_training_first() and not gives_up():
+            while self.makes_wait and not gives_up():
                 waits()
                 self._changed.wait(LOOK_S)
 

@@ -8,6 +8,20 @@ WHY = (
     "Waiting for the training to end. Pause it in the Dreambooth tab to get this picture first, or change "
     "Settings > Dreambooth."
 )
+WHY_REFUSED = (
+    "Not drawn: a training runs, and it goes first. Pause it in the Dreambooth tab, or change "
+    "Settings > Dreambooth."
+)
+
+
+def refuse(processing: Any) -> None:
+    """Where none can wait: the picture ends before it begins, and says why. Extras, without words, pass."""
+    from modules import shared
+
+    comment = getattr(processing, "comment", None)
+    if comment is not None:
+        shared.state.interrupted = True
+        comment(WHY_REFUSED)
 
 
 class WaitingPicture:

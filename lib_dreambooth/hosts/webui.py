@@ -6,11 +6,12 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from lib_dreambooth.base.host import ADAPTERS, Guest, HostPaths, HostSettings
 from lib_dreambooth.hosts import forge_models, webui_settings
 from lib_dreambooth.hosts.turns import Residents, Turns
-from lib_dreambooth.hosts.waiting_picture import WaitingPicture
+from lib_dreambooth.hosts.waiting_picture import WaitingPicture, refuse
 from lib_dreambooth.hosts.webui_line import WebuiLine, doing
 from lib_dreambooth.hosts.webui_lists import refresh_list
 from lib_dreambooth.hosts.webui_models import WebuiModels
@@ -86,8 +87,13 @@ class WebuiHost:
         """What the WebUI is doing."""
         return doing()
 
-    def before_picture(self) -> None:
+    def before_picture(self, processing: Any) -> None:
         """A picture is about to be made, in this thread, which has passed the queue."""
+        if forge_models.has_one_thread():
+            if self.turns.makes_wait:
+                refuse(processing)
+            self.turns.before_picture(gives_up=lambda: True)
+            return
         picture = WaitingPicture()
         if self.turns.before_picture(picture.show, picture.is_given_up):
             picture.begin_again()
