@@ -11,7 +11,6 @@ from lib_dreambooth.cli import caption_folder
 from lib_dreambooth.cli.output import Out
 
 if TYPE_CHECKING:
-    from lib_dreambooth.data.tags.places import MOST_OPERATIONS, pictures_in
     from lib_dreambooth.data.tags.tagger import TagChoice
     from lib_dreambooth.data.tags.tagging import Tagged, TaggingPlan
 
@@ -74,6 +73,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
             )
     tags = tag_list_of(args)
     # Only here, so that a wrong argument is said at once.
+    from lib_dreambooth.data.tags.places import MOST_OPERATIONS, pictures_in
     from lib_dreambooth.data.tags.tagging import open_upright, plan_tagging, tag_pictures
     from lib_dreambooth.data.tags.wd14 import open_wd14
 
