@@ -55,6 +55,7 @@ def notices(sourced: Sourced, facts: Facts) -> list[Notice]:
         *doubled(run),
         *never_due(run, facts),
         *host(run, facts),
+        *not_there_yet(run),
     ]
 
 
@@ -189,4 +190,15 @@ def host(run: Run, facts: Facts) -> Iterator[Notice]:
             "saving.words_as",
             "this WebUI does not read words inside a LoRA file.",
             "Save a pair of files.",
+        )
+
+
+def not_there_yet(run: Run) -> Iterator[Notice]:
+    """What is asked for and this version does not do."""
+    if run.memory.cuda_graphs == "on":
+        yield Notice(
+            "no-effect",
+            "memory.cuda_graphs",
+            "this version records no CUDA graphs: steps run as without them.",
+            "Leave it at auto.",
         )

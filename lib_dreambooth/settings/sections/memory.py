@@ -133,7 +133,7 @@ class Memory(Section, frozen=True, kw_only=True):
             "Fused Backward Pass",
             "Move each weight as soon as its gradient is known, so that gradients are never all in memory. "
             "For whole weights on small cards; not with accumulation on the card, clipping over all "
-            "weights, or fp16 scaling.",
+            "weights, or fp16 scaling. Auto: where that can be and the card is too small otherwise.",
             choices=AUTO_ON_OFF,
             when=WHOLE,
             kohya=names("fused_backward_pass fused_optimizer_groups"),
@@ -161,8 +161,8 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Torch Compile",
-            "Compile the model for the card: minutes at the start, faster steps. Auto: where it was "
-            "measured to win.",
+            "Compile the model's blocks for the card: minutes at the start, faster steps. Auto: where it was "
+            "measured to win, which is nowhere yet.",
             choices=AUTO_ON_OFF,
             kohya=names("torch_compile dynamo_backend"),
         ),
@@ -172,7 +172,7 @@ class Memory(Section, frozen=True, kw_only=True):
         Option(
             "CUDA Graphs",
             "Record a step once and replay it, one recording for each bucket shape; takes away Python's "
-            "time.",
+            "time. Not recorded yet: On is only warned of.",
             choices=AUTO_ON_OFF,
         ),
     ] = "auto"

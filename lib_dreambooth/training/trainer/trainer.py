@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from lib_dreambooth.training import state as saved
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.precision.attention import attention
 from lib_dreambooth.training.precision.checkpointing import checkpointing
+from lib_dreambooth.training.precision.compiling import compiled, compiles, why_not
 from lib_dreambooth.training.precision.flags import switched
 from lib_dreambooth.training.resuming import differences_on_resume, refuse_unsafe
 from lib_dreambooth.training.state import Surroundings, TrainingState, surroundings
@@ -187,9 +188,24 @@ class Trainer:
         work.begin()
         ready.trained.training(True)
         self.emit(Phase(name=TRAINING, done=self.step, total=ready.length.total_steps))
-        with checkpointing(trained_modules(ready), checkpointing_level(ready)) as forward, forward:
+        with (
+            self._compiled(ready),
+            checkpointing(trained_modules(ready), checkpointing_level(ready)) as forward,
+            forward,
+        ):
             work.go_on()
         return work.end()
+
+    def _compiled(self, ready: Ready) -> AbstractContextManager[Any]:
+        """The blocks compiled, where that is wanted and can be."""
+        if not compiles(ready.run.memory.compile):
+            return nullcontext()
+        reason = why_not(self.device)
+        if not reason:
+            return compiled(trained_modules(ready))
+        text = f"torch.compile does not work here ({reason}); training goes on without it."
+        self.emit(Warned(text=text, where="memory.compile", code="no-compile"))
+        return nullcontext()
 
     def _take_over(self, work: Work) -> None:
         self.step = work.step

@@ -1,0 +1,82 @@
+"""Blocks of a model compiled by torch.compile for the steps; pictures are drawn without.
+
+Blocks and not the whole: they are alike, so that one compilation serves many, and what is computed twice
+stays computed twice around them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from lib_dreambooth.training.precision.checkpointing import units
+
+BACKEND = "inductor"
+# Each block, each picture size and each strength of a network is a compilation of its own.
+MOST_COMPILATIONS = 4096
+MOST_WORDS = 20
+LIMITS = ("cache_size_limit", "accumulated_cache_size_limit")
+
+
+def compiles(setting: str) -> bool:
+    """Whether the settings want it; "auto" is off until it was measured to win on some card."""
+    return setting == "on"
+
+
+def why_not(device: torch.device, backend: str = BACKEND) -> str:
+    """What stands against compiling here; an empty text where nothing does. Compiles something small."""
+    values = torch.ones(4, device=device, requires_grad=True)
+    try:
+        compiled = torch.compile(lambda x: (x * 2 + 1).sum(), backend=backend)
+        compiled(values).backward()
+    except (RuntimeError, ImportError, OSError, AttributeError) as error:
+        # Without a C++ compiler, without Triton (Windows), on a Python too new: each says it in its own way.
+        return " ".join(str(error).split()[:MOST_WORDS]) or type(error).__name__
+    return ""
+
+
+@contextmanager
+def compiled(modules: Mapping[str, nn.Module], backend: str = BACKEND) -> Iterator[int]:
+    """While inside, the blocks of a model's parts are compiled for passes with gradients; gives how many.
+
+    What cannot be compiled after all runs as it is.
+    """
+    wrapped: list[tuple[nn.Module, Any]] = []
+    with patient():
+        try:
+            for part, root in modules.items():
+                for name in units(part, root, "on"):
+                    module = root.get_submodule(name)
+                    wrapped.append((module, module.__dict__.get("forward")))
+                    plain = module.forward
+                    fast = torch.compile(plain, backend=backend)
+                    module.forward = functools.partial(either, fast, plain)  # type: ignore[method-assign]
+            yield len(wrapped)
+        finally:
+            for module, own in reversed(wrapped):
+                del module.forward
+                if own is not None:
+                    module.forward = own  # type: ignore[method-assign]
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """torch.compile's own settings for a block: many compilations, and no error where one fails."""
+    import torch._dynamo  # slow to import, and only wanted here
+
+    config = torch._dynamo.config
+    wanted = {name: MOST_COMPILATIONS for name in LIMITS if hasattr(config, name)}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(config.patch({**wanted, "suppress_errors": True}))  # type: ignore[attr-defined]
+        yield
+
+
+def either(fast: Any, plain: Any, *args: Any, **kwargs: Any) -> Any:
+    """Compiled where gradients are wanted, as it is for pictures."""
+    return (fast if torch.is_grad_enabled() else plain)(*args, **kwargs)
