@@ -2,8 +2,8 @@
 
 The classes make the tensors and are let go of. How a weight changes is worked out in `changes`, in one place
 for training, previews and files, because the library's own forms do not agree with the hosts: strengths of
-DoRA and OFT, LoHa and LoKr merged (their scale counts twice), half precision (a change is lost in the digits of
-the weight).
+DoRA and OFT, LoHa and LoKr merged (their scale counts twice), half precision (a change is lost in the
+weight's digits).
 """
 
 from __future__ import annotations

@@ -79,9 +79,27 @@ SHARED: dict[str, Any] = {
     },
 }
 FAST: dict[str, Any] = {"rates": {"learning_rate": 5e-3}, "parts": {"text_encoder_1": {"rate": 2e-3}}}
+SLOW: dict[str, Any] = {"rates": {"learning_rate": 4e-4}, "parts": {"text_encoder_1": {"rate": 2e-4}}}
+CONV = {"conv_rank": 3, "conv_alpha": 1.0}
 KINDS: dict[str, dict[str, Any]] = {
     "LoRA": joined(FAST, {"network": {"rank": 4, "alpha": 3.0}}),
-    "LoCon": joined(FAST, {"network": {"rank": 4, "alpha": 3.0, "conv_rank": 3, "conv_alpha": 1.0}}),
+    "LoCon": joined(FAST, {"network": {"rank": 4, "alpha": 3.0, **CONV}}),
+    "LoHa": joined(FAST, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0}}),
+    "LoHa, Tucker": joined(
+        FAST, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0, **CONV, "tucker": True, "scalar": True}}
+    ),
+    "LoKr": joined(FAST, {"network": {"kind": "lokr", "rank": 2, "alpha": 1.5, "conv_rank": 2}}),
+    "LoKr, both": joined(
+        FAST, {"network": {"kind": "lokr", "rank": 2, "alpha": 1.5, "factor": 8, "decompose_both": True}}
+    ),
+    "LoKr, whole": joined(FAST, {"network": {"kind": "lokr", "rank": 512}}),
+    "(IA)3": joined(FAST, {"network": {"kind": "ia3"}}),
+    "DoRA": joined(FAST, {"network": {"rank": 4, "alpha": 3.0, **CONV, "decompose": True}}),
+    "DoRA LoHa": joined(FAST, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0, "decompose": True}}),
+    "OFT": joined(FAST, {"network": {"kind": "oft", "rank": 8}}),
+    "OFT, bound": joined(FAST, {"network": {"kind": "oft", "rank": 8, "constraint": 1e-2, "rescaled": True}}),
+    "GLoRA": joined(FAST, {"network": {"kind": "glora", "rank": 4, "alpha": 3.0, **CONV}}),
+    "full, norms": joined(SLOW, {"network": {"kind": "full", "train_norms": True}}),
     "checkpoint": {
         "network": {"kind": "none"},
         "rates": {"learning_rate": 2e-4},
@@ -105,7 +123,7 @@ class Row:
 
     def text(self) -> str:
         numbers = f"{self.psnr_db:8.1f} dB | {self.without_db:7.1f} dB"
-        return f"| {self.kind:10} | {self.picture.sampler:7} | {self.picture.prompt:43} | {numbers} |"
+        return f"| {self.kind:12} | {self.picture.sampler:7} | {self.picture.prompt:43} | {numbers} |"
 
 
 @dataclass
@@ -115,7 +133,7 @@ class Table:
     rows: list[Row] = field(default_factory=list)
 
     def text(self) -> str:
-        names = f"| {'trained':10} | sampler | {'prompt':43} | our preview | without it |"
+        names = f"| {'trained':12} | sampler | {'prompt':43} | our preview | without it |"
         return "\n".join(
             [f"commit {commit()}", "", names, "|---" * 5 + "|", *(row.text() for row in self.rows)]
         )

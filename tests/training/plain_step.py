@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib_dreambooth.adapters.attached import Attached
+from lib_dreambooth.adapters.low_rank import LowRank
+from lib_dreambooth.adapters.norms import NormDifference
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.adapters.whole import own_parameters
@@ -20,6 +23,7 @@ from lib_dreambooth.data.feeding.batch import Batch
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.models.encode import TextStyle, encode_prompts
 from lib_dreambooth.models.loaded import LoadedModel
+from tests.adapters.plain_kinds import plain_weight
 
 STYLE = TextStyle(emphasis="None")
 
@@ -115,19 +119,50 @@ def leaves(model: LoadedModel, ours: Trainable) -> dict[str, Tensor]:
 
 
 def _merged(model: LoadedModel, ours: Attached) -> dict[str, Tensor]:
-    """W + (alpha / r) up down in place of every weight W."""
+    """Weights with the network in them in place of every weight W, from leaves that the network trains."""
     found: dict[str, Tensor] = {}
-    for target, low_rank in ours.adapters.items():
+    for target, beside in ours.adapters.items():
         name = ours.names.written[target]
-        parts = dict(low_rank.named_parameters())
-        down, up = (parts[role].detach().clone().requires_grad_(True) for role in ("down", "up"))
-        found |= {f"{name}.down": down, f"{name}.up": up}
+        parts = {
+            role: value.detach().clone().requires_grad_(True) for role, value in beside.named_parameters()
+        }
+        found |= {f"{name}.{role}": leaf for role, leaf in parts.items()}
         layer = module_at(model.modules[target.part], target.path)
-        before = layer.weight.detach()
-        change = (up.reshape(len(up), -1) @ down.reshape(len(down), -1)).reshape(before.shape)
-        del layer._parameters["weight"]
-        layer.weight = before + low_rank.alpha / len(down) * change
+        if isinstance(beside, NormDifference):
+            _replace(layer, "weight", layer.weight.detach() + parts["weight"])
+            _replace(layer, "bias", layer.bias.detach() + parts["bias"])
+            continue
+        if isinstance(beside, LowRank):
+            parts = {f"lora_{role}": leaf for role, leaf in parts.items()}
+        if "diff_b" in parts:
+            _replace(layer, "bias", layer.bias.detach() + parts["diff_b"])
+        _replace(
+            layer, "weight", plain_weight(_in_file(beside, parts), _alpha(beside), layer.weight.detach())
+        )
     return found
+
+
+def _replace(layer: nn.Module, name: str, value: Tensor) -> None:
+    del layer._parameters[name]
+    setattr(layer, name, value)
+
+
+def _in_file(beside: Any, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The leaves in the form of files: scales that have no place there in the matrices."""
+    parts = dict(parts)
+    if "scalar" in parts:
+        first = next(name for name in ("hada_w1_a", "lokr_w1", "lokr_w1_a") if name in parts)
+        parts[first] = parts[first] * parts.pop("scalar")
+    if "a1" in parts:
+        scale = beside.alpha / len(parts["a1"])
+        parts |= {"a2": parts["a2"] * scale, "b2": parts["b2"] * scale}
+    if set(parts) == {"weight"}:
+        parts["on_input"] = torch.tensor(beside.is_on_input)
+    return parts
+
+
+def _alpha(beside: Any) -> float | None:
+    return beside.to_file().alpha
 
 
 # The papers' and kohya's formulas: from a plain step to the loss of each picture.

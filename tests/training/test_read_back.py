@@ -46,6 +46,18 @@ KINDS: dict[str, dict[str, Any]] = {
         FAST,
         {"network": {"rank": 4, "alpha": 3.0, "conv_rank": 3, "conv_alpha": 1.0, "rank_stabilised": True}},
     ),
+    **{
+        name: joined(FAST, {"network": {"rank": 4, "alpha": 3.0, **network}})
+        for name, network in {
+            "loha": {"kind": "loha", "conv_rank": 3, "tucker": True, "scalar": True},
+            "lokr": {"kind": "lokr", "decompose_both": True, "conv_rank": 2},
+            "ia3": {"kind": "ia3"},
+            "dora": {"decompose": True, "conv_rank": 3},
+            "oft": {"kind": "oft", "constraint": 0.02, "rescaled": True},
+            "glora": {"kind": "glora", "conv_rank": 3},
+            "full": {"kind": "full", "train_norms": True},
+        }.items()
+    },
     "whole": {
         "network": {"kind": "none"},
         "rates": {"learning_rate": 1e-3},
@@ -192,7 +204,7 @@ def test_half_of_it_lies_between(
     assert 0.05 * whole_way < distance(half, lora_pictures) < 0.95 * whole_way
 
 
-@pytest.mark.parametrize("kind", ["locon", "whole"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lora"])
 def test_other_kinds_give_the_preview(kind: str, base: Pictures, tmp_path: Path) -> None:
     found = trained(tmp_path, kind, "fp32")
     for label, previews in found.previews.items():
@@ -215,7 +227,7 @@ def test_a_checkpoint_says_how_it_is_drawn(saying: str, tmp_path: Path) -> None:
         assert are_same(read_back(found, label, tmp_path / f"read back {label}"), previews), label
 
 
-@pytest.mark.parametrize("kind", ["lora", "locon", "whole"])
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_half_precision_is_close_to_the_preview(kind: str, tmp_path: Path) -> None:
     found = trained(tmp_path, kind, "fp16")
     for label, previews in found.previews.items():

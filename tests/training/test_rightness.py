@@ -23,6 +23,7 @@ from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.encoding import caption_states
 from lib_dreambooth.training.micro_step import micro_step
 from lib_dreambooth.training.objective.objective import Objective
+from tests.adapters import variants
 from tests.models.tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from tests.training import plain_step as plain
 from tests.training.made_batches import made_batch, made_masks, made_run
@@ -31,9 +32,13 @@ SEED = 7
 RELATIVE = 1e-5
 BUILDERS = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 PREDICTIONS = {"sd1": "noise", "sd2": "velocity", "sdxl": "noise"}
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "lora": {"network.kind": "lora", "network.rank": 3, "network.conv_rank": 2, "network.alpha": 1.5},
     "whole": {"network.kind": "none"},
+    **{
+        kind: {f"network.{name}": value for name, value in network.items()}
+        for kind, network in variants.KINDS.items()
+    },
 }
 PLAIN = {"loss.min_snr_gamma": 0.0}
 TEXT = {"parts.text_encoder_1.train": True, "parts.text_encoder_2.train": True}
@@ -75,10 +80,13 @@ def made_case(path: Path, family: str, network: str, changes: dict[str, object] 
     model, other = (read_model(path, dtype=torch.float64) for _ in range(2))
     names = names_of(model.source.kind)
     ours = attach(run, model.modules, names, family, rules=model.rules, dtype=torch.float64)
-    if network == "lora":
+    if network != "whole":
         for part in ours.parts():
             values = Draw(1, "trained", part.name).normal(tuple(part.parameter.shape))
-            part.parameter.data = 0.1 * torch.from_numpy(values).double()
+            moved = 0.1 * torch.from_numpy(values).double()
+            # Lengths stay near those of the weights.
+            is_length = part.name.endswith(("dora_scale", "rescale"))
+            part.parameter.data = part.parameter.data * (1 + moved) if is_length else moved
     batch = made_batch(shares=(0.5, 0.3, 0.2))
     prediction = str(settings["model.prediction"])
     is_terminal = settings.get("noise.zero_terminal") == "on"
@@ -123,6 +131,21 @@ def assert_equal(
 @pytest.mark.parametrize("network", [pytest.param("whole", marks=pytest.mark.slow), "lora"])
 def test_a_step_by_default(paths: dict[str, Path], family: str, network: str) -> None:
     case = made_case(paths[family], family, network)
+    assert_equal(case, {}, partial(plain.min_snr, prediction=PREDICTIONS[family]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", variants.KINDS)
+def test_every_kind_of_network(paths: dict[str, Path], kind: str) -> None:
+    case = made_case(paths["sd1"], "sd1", kind)
+    assert_equal(case, {}, partial(plain.min_snr, prediction="noise"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["sd2", "sdxl"])
+@pytest.mark.parametrize("kind", ["lokr", "oft bound"])
+def test_kinds_of_network_in_other_families(paths: dict[str, Path], family: str, kind: str) -> None:
+    case = made_case(paths[family], family, kind)
     assert_equal(case, {}, partial(plain.min_snr, prediction=PREDICTIONS[family]))
 
 
