@@ -1,0 +1,111 @@
+// Puts the page together in its place, once for each time that the host makes that place.
+(function () {
+    "use strict";
+    const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const ROOT = "dreambooth_root";
+    const LOOK_EVERY_MS = 500;
+    let mounted = null;
+
+    const PANELS = [
+        ["start", "Start", () => db.start.panel()],
+        ["create", "Create", () => db.create.panel()],
+        ["dataset", "Dataset", () => db.dataset.panel()],
+        ["training", "Training", () => db.training.panel()],
+        ["progress", "Progress", () => db.progress.panel()],
+        ["results", "Results", () => db.results.panel()],
+        ["queue", "Queue", () => db.queue.panel()],
+        ["import", "Import", () => db.recipes.panel()],
+        ["try", "Try it", () => db.tryIt.panel()],
+    ];
+
+    function root() {
+        return mounted;
+    }
+
+    async function mount(place) {
+        mounted = place;
+        db.store.forgetListeners();
+        db.words.use(JSON.parse(place.dataset.words || "{}"));
+        const { el, fill } = db.dom;
+        try {
+            await begin();
+        } catch (error) {
+            fill(place, el("p", { class: "dreambooth-said dreambooth-said-problem", role: "alert" }, String(error.message || error)));
+            return;
+        }
+        const said = el("div", { class: "dreambooth-saying" });
+        db.say.at(said);
+        const panels = PANELS.filter(([id]) => id !== "try" || db.store.get("host").kind !== "webui");
+        const tabs = el("div", { class: "dreambooth-tabs", role: "tablist", onkeydown: byArrows }, panels.map(([id, title]) => tab(id, title)));
+        const bodies = panels.map(([id, , build]) => el("section", { class: "dreambooth-panel", role: "tabpanel", id: `dreambooth_panel_${id}`, "aria-labelledby": `dreambooth_tab_${id}`, hidden: true }, build()));
+        fill(place, db.top.row(), said, tabs, bodies);
+        show(localStorage.getItem("dreambooth_panel") || "start");
+        db.plan.follow();
+        await goOnWhereWeWere();
+    }
+
+    async function begin() {
+        const [host, schema, presets] = await Promise.all([db.routes.host(), db.routes.schema(), db.routes.presets()]);
+        db.store.put("host", host);
+        db.schema.use(schema);
+        db.store.put("presets", presets);
+        await db.models.refresh();
+        if (!Object.keys(db.store.get("values")).length) firstValues();
+    }
+
+    // One concept to fill in, on the base that the host has loaded.
+    function firstValues() {
+        const bases = db.store.get("bases");
+        const loaded = bases.find((one) => one.is_loaded) || (bases.length === 1 ? bases[0] : null);
+        db.store.put("values", { "concepts.0.folder": "", ...(loaded ? { "model.base": loaded.value } : {}) });
+    }
+
+    // After a reload the run that is under way is on the page again, else the model that was chosen.
+    async function goOnWhereWeWere() {
+        await db.queue.refresh();
+        const entries = db.store.get("queue").entries;
+        const running = entries.find((one) => one.status === "running");
+        const names = db.store.get("models").map((one) => one.name);
+        const wanted = running ? running.model : localStorage.getItem("dreambooth_model");
+        if (wanted && names.includes(wanted)) await db.models.choose(wanted);
+        if ((db.store.get("stopped") || []).length && !running) db.say.note(db.store.get("stopped").map((one) => one.sentence).join(" "));
+    }
+
+    function tab(id, title) {
+        return db.dom.el("button", { type: "button", role: "tab", class: "dreambooth-tab", id: `dreambooth_tab_${id}`, "aria-controls": `dreambooth_panel_${id}`, onclick: () => show(id) }, db.words.t(title));
+    }
+
+    function show(id) {
+        const panels = [...mounted.querySelectorAll(".dreambooth-panel")];
+        const wanted = panels.find((one) => one.id === `dreambooth_panel_${id}`) || panels[0];
+        panels.forEach((one) => (one.hidden = one !== wanted));
+        mounted.querySelectorAll(".dreambooth-tab").forEach((one) => {
+            const isShown = one.getAttribute("aria-controls") === wanted.id;
+            one.setAttribute("aria-selected", String(isShown));
+            one.tabIndex = isShown ? 0 : -1;
+        });
+        localStorage.setItem("dreambooth_panel", wanted.id.replace("dreambooth_panel_", ""));
+    }
+
+    function byArrows(event) {
+        const tabs = [...mounted.querySelectorAll(".dreambooth-tab")];
+        const here = tabs.indexOf(document.activeElement);
+        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (here < 0 || !step) return;
+        event.preventDefault();
+        const next = tabs[(here + step + tabs.length) % tabs.length];
+        next.click();
+        next.focus();
+    }
+
+    // Hosts make and remake the page when they like; a look twice a second costs nothing.
+    function look() {
+        const place = document.getElementById(ROOT);
+        if (place && place !== mounted) mount(place);
+    }
+
+    setInterval(look, LOOK_EVERY_MS);
+    document.addEventListener("DOMContentLoaded", look);
+
+    db.app = { root, show };
+})();

@@ -1,0 +1,88 @@
+// Curves as SVG: drawn from numbers, in the colours of the theme, with a table of values under the pointer.
+(function () {
+    "use strict";
+    const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const WIDTH = 640;
+    const HEIGHT = 200;
+    const LEFT = 56;
+    const BOTTOM = 22;
+    const TOP = 8;
+    const RIGHT = 8;
+    const MOST_POINTS = 600;
+
+    // lines: [{name, points: [[x, y], ...], kind: "main" | "faint" | "second" | "third"}]; the caption is for all who cannot see it.
+    function chart(lines, options) {
+        const { el } = db.dom;
+        const { caption = "", logarithmic = false, xMost = 0, marks = [] } = options || {};
+        const drawn = lines.map((line) => ({ ...line, points: thinned(line.points.filter(([, y]) => Number.isFinite(y))) }));
+        const all = drawn.flatMap((line) => line.points);
+        const made = el("div", { class: "dreambooth-chart" });
+        if (!all.length) {
+            made.append(el("p", { class: "dreambooth-empty" }, db.words.t("Nothing to draw yet.")));
+            return made;
+        }
+        const scale = scaleOf(all, xMost, logarithmic);
+        const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": caption, preserveAspectRatio: "none" });
+        axes(svg, scale);
+        for (const mark of marks) svg.append(el("line", { class: "dreambooth-mark", x1: scale.x(mark.x), x2: scale.x(mark.x), y1: TOP, y2: HEIGHT - BOTTOM }, el("title", {}, mark.text)));
+        for (const line of drawn) svg.append(el("polyline", { class: `dreambooth-line dreambooth-line-${line.kind || "main"}`, points: line.points.map(([x, y]) => `${scale.x(x).toFixed(1)},${scale.y(y).toFixed(1)}`).join(" ") }));
+        const told = el("div", { class: "dreambooth-legend" }, drawn.map((line) => el("span", { class: `dreambooth-key dreambooth-key-${line.kind || "main"}` }, line.name)), el("span", { class: "dreambooth-under" }));
+        follow(svg, drawn, scale, told.lastChild);
+        made.append(svg, told);
+        return made;
+    }
+
+    // Long curves keep each stretch's first value; the eye cannot tell them apart.
+    function thinned(points) {
+        if (points.length <= MOST_POINTS) return points;
+        const every = points.length / MOST_POINTS;
+        const kept = Array.from({ length: MOST_POINTS }, (unused, number) => points[Math.floor(number * every)]);
+        kept.push(points[points.length - 1]);
+        return kept;
+    }
+
+    function scaleOf(all, xMost, logarithmic) {
+        const xs = all.map(([x]) => x);
+        const ys = all.map(([, y]) => y);
+        const xLow = Math.min(0, ...xs);
+        const xHigh = Math.max(xMost, ...xs, xLow + 1);
+        let yLow = Math.min(...ys);
+        let yHigh = Math.max(...ys);
+        const margin = (yHigh - yLow) * 0.06 || Math.abs(yHigh) * 0.1 || 1;
+        yLow = yLow >= 0 ? Math.max(0, yLow - margin) : yLow - margin;
+        yHigh += margin;
+        return {
+            x: (value) => LEFT + ((value - xLow) / (xHigh - xLow)) * (WIDTH - LEFT - RIGHT),
+            y: (value) => HEIGHT - BOTTOM - ((value - yLow) / (yHigh - yLow)) * (HEIGHT - BOTTOM - TOP),
+            back: (x) => xLow + ((x - LEFT) / (WIDTH - LEFT - RIGHT)) * (xHigh - xLow),
+            xLow, xHigh, yLow, yHigh, logarithmic,
+        };
+    }
+
+    function axes(svg, scale) {
+        const { el } = db.dom;
+        for (const part of [0, 0.5, 1]) {
+            const y = scale.yLow + (scale.yHigh - scale.yLow) * part;
+            svg.append(el("line", { class: "dreambooth-axis", x1: LEFT, x2: WIDTH - RIGHT, y1: scale.y(y), y2: scale.y(y) }));
+            svg.append(el("text", { class: "dreambooth-tick", x: LEFT - 6, y: scale.y(y) + 4, "text-anchor": "end" }, db.text.number(y)));
+            const x = scale.xLow + (scale.xHigh - scale.xLow) * part;
+            svg.append(el("text", { class: "dreambooth-tick", x: scale.x(x), y: HEIGHT - 6, "text-anchor": ["start", "middle", "end"][part * 2] }, db.text.whole(x)));
+        }
+    }
+
+    function follow(svg, lines, scale, place) {
+        svg.addEventListener("mousemove", (event) => {
+            const box = svg.getBoundingClientRect();
+            const x = scale.back(((event.clientX - box.left) / box.width) * WIDTH);
+            const told = lines.filter((line) => line.points.length).map((line) => `${line.name} ${db.text.number(nearest(line.points, x)[1])}`);
+            place.textContent = `${db.words.t("Step")} ${db.text.whole(nearest(lines[0].points.length ? lines[0].points : lines[1].points, x)[0])}: ${told.join(", ")}`;
+        });
+        svg.addEventListener("mouseleave", () => (place.textContent = ""));
+    }
+
+    function nearest(points, x) {
+        return points.reduce((best, point) => (Math.abs(point[0] - x) < Math.abs(best[0] - x) ? point : best));
+    }
+
+    db.curve = { chart };
+})();

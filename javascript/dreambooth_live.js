@@ -1,0 +1,78 @@
+// The stream of events of one model. It begins with everything so far and goes on where a break cut it off.
+(function () {
+    "use strict";
+    const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const KINDS = ["started", "phase", "step", "validated", "saved", "sampled", "paused", "resumed", "warned", "finished"];
+    const TITLE_MARK = "● ";
+    let source = null;
+    let run = null;
+    let plainTitle = "";
+
+    async function follow(model) {
+        stop();
+        run = db.run.empty(model);
+        db.store.put("run", run);
+        const so = await db.routes.runSoFar(model);
+        if (run.model !== model) return;
+        for (const event of so.events) db.run.take(run, event);
+        db.store.put("run", run);
+        listen(model, so.sequence);
+    }
+
+    function listen(model, after) {
+        source = new EventSource(db.routes.eventsUrl(model, after));
+        const take = (message) => {
+            if (run.model !== model) return;
+            const event = JSON.parse(message.data);
+            const before = run.sequence;
+            db.run.take(run, event);
+            if (run.sequence === before) return;
+            db.store.put("run", run);
+            after_(event);
+        };
+        source.onmessage = take;
+        for (const kind of KINDS) source.addEventListener(kind, take);
+    }
+
+    function after_(event) {
+        title();
+        if (event.kind === "saved" || event.kind === "finished") db.results.refresh().catch(() => undefined);
+        if (event.kind !== "finished") return;
+        db.queue.refresh().catch(() => undefined);
+        db.models.refresh().catch(() => undefined);
+        if (localStorage.getItem("dreambooth_sound") === "1") sound();
+        if (event.outcome === "failed") db.say.line("problem", [event.what, event.todo].filter(Boolean).join(" "));
+    }
+
+    function title() {
+        if (!plainTitle) plainTitle = document.title.startsWith(TITLE_MARK) ? "" : document.title;
+        if (localStorage.getItem("dreambooth_title") !== "1") return;
+        const share = db.progress.shareOf(run);
+        document.title = db.run.isUnderWay(run) && share !== null ? `${TITLE_MARK}${Math.round(share * 100)} % ${run.model}` : plainTitle;
+    }
+
+    // Two short tones, made here: no file, no delay.
+    function sound() {
+        try {
+            const context = new AudioContext();
+            [660, 880].forEach((pitch, number) => {
+                const tone = context.createOscillator();
+                const loud = context.createGain();
+                tone.frequency.value = pitch;
+                loud.gain.value = 0.1;
+                tone.connect(loud).connect(context.destination);
+                tone.start(context.currentTime + number * 0.25);
+                tone.stop(context.currentTime + number * 0.25 + 0.2);
+            });
+        } catch (error) {
+            console.warn("no sound", error);
+        }
+    }
+
+    function stop() {
+        if (source) source.close();
+        source = null;
+    }
+
+    db.live = { follow, stop };
+})();

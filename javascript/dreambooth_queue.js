@@ -1,0 +1,111 @@
+// Runs that wait, the one under way, those that are over, and what broke off.
+(function () {
+    "use strict";
+    const db = (window.sdDreambooth = window.sdDreambooth || {});
+
+    function panel() {
+        const { el } = db.dom;
+        const made = el("div", { class: "dreambooth-queue" });
+        const draw = () => show(made);
+        db.store.listen(["queue", "stopped"], draw);
+        draw();
+        return made;
+    }
+
+    async function refresh() {
+        const answer = await db.routes.queue();
+        db.store.put("queue", answer);
+        db.store.put("stopped", answer.stopped || []);
+    }
+
+    function show(made) {
+        const { el, fill, button } = db.dom;
+        const t = db.words.t;
+        const { entries, stops } = db.store.get("queue");
+        const of = (status) => entries.filter((one) => one.status === status);
+        const waiting = of("waiting");
+        const held = waiting.some((one) => one.is_held);
+        const toggle = el("input", { type: "checkbox", checked: stops, onchange: () => act(() => db.routes.stopAfter(toggle.checked)) });
+        fill(
+            made,
+            stopped(),
+            part(t("Under way"), of("running"), running),
+            part(t("Waiting"), waiting, (one, number) => waitingRow(one, number, waiting.length)),
+            el("div", { class: "dreambooth-row" }, el("label", { class: "dreambooth-option" }, toggle, t("Stop after the current run")), held ? button(t("Begin with what waits"), () => act(() => db.routes.release("")), { kind: "primary" }) : null),
+            part(t("Over"), of("ended").reverse(), ended),
+        );
+    }
+
+    // After a crash: what stopped, when, at which step, why if known, and the three ways on.
+    function stopped() {
+        const { el, button } = db.dom;
+        const t = db.words.t;
+        return (db.store.get("stopped") || []).map((one) =>
+            el("div", { class: "dreambooth-card dreambooth-stopped" }, el("p", {}, one.sentence, one.time ? ` (${db.text.time(one.time)})` : ""), el("div", { class: "dreambooth-row" }, button(t("Go on"), () => goOn(one.model), { kind: "primary" }), button(t("Look"), () => look(one.model)), button(t("Discard"), () => discard(one.model)))),
+        );
+    }
+
+    async function goOn(model) {
+        await db.routes.resume(model, {}, 0);
+        await db.models.choose(model);
+        await refresh();
+        db.app.show("progress");
+    }
+
+    async function look(model) {
+        await db.models.choose(model);
+        db.app.show("progress");
+    }
+
+    async function discard(model) {
+        const t = db.words.t;
+        if ((await db.pictures.ask(t("Discard the unfinished run of {name}? Its files stay.", { name: model }), [["yes", t("Discard"), "stop"]])) !== "yes") return;
+        await db.routes.discard(model);
+        await refresh();
+    }
+
+    function part(title, entries, row) {
+        const { el } = db.dom;
+        return el("div", { class: "dreambooth-card" }, el("h3", {}, title), entries.length ? el("ol", { class: "dreambooth-entries" }, entries.map(row)) : el("p", { class: "dreambooth-empty" }, db.words.t("Nothing.")));
+    }
+
+    function line(one, ...more) {
+        const { el } = db.dom;
+        const what = one.action === "resume" ? (one.more_steps ? db.words.t("{count} steps more", { count: db.text.whole(one.more_steps) }) : db.words.t("the rest")) : db.words.t("a new run");
+        return el("li", { class: "dreambooth-queued", dataset: { id: one.id } }, el("span", {}, el("strong", {}, one.model), ` ${what}`), more);
+    }
+
+    function running(one) {
+        return line(one, db.dom.button(db.words.t("Look"), () => look(one.model)));
+    }
+
+    function waitingRow(one, number, count) {
+        const { button } = db.dom;
+        const t = db.words.t;
+        return line(
+            one,
+            one.is_held ? db.dom.el("span", { class: "dreambooth-hint" }, t("held back")) : null,
+            button("↑", () => act(() => db.routes.move(one.id, number - 1)), { disabled: number === 0, title: t("Earlier") }),
+            button("↓", () => act(() => db.routes.move(one.id, number + 1)), { disabled: number === count - 1, title: t("Later") }),
+            button(t("Duplicate"), () => act(() => db.routes.duplicate(one.id, {}))),
+            button(t("Remove"), () => act(() => db.routes.remove(one.id))),
+        );
+    }
+
+    function ended(one) {
+        const { el, button } = db.dom;
+        const t = db.words.t;
+        const problem = one.problem ? [one.problem.what, one.problem.todo].filter(Boolean).join(" ") : "";
+        return line(one, el("span", { class: "dreambooth-hint" }, [t(one.outcome), one.step ? t("after {count} steps", { count: db.text.whole(one.step) }) : "", problem].filter(Boolean).join(", ")), button(t("Again"), () => act(() => db.routes.duplicate(one.id, {}))), button(t("Remove"), () => act(() => db.routes.remove(one.id))));
+    }
+
+    async function act(action) {
+        try {
+            await action();
+        } finally {
+            await refresh();
+        }
+    }
+
+    db.queue = { panel, refresh };
+})();

@@ -1,0 +1,106 @@
+// What runs have made: every file with its step, size and preview, and the way into a prompt.
+(function () {
+    "use strict";
+    const db = (window.sdDreambooth = window.sdDreambooth || {});
+
+    function panel() {
+        const { el } = db.dom;
+        const made = el("div", { class: "dreambooth-results" });
+        const draw = () => show(made);
+        db.store.listen(["results", "model"], draw);
+        draw();
+        return made;
+    }
+
+    async function refresh() {
+        const model = db.store.get("model");
+        db.store.put("results", model ? await db.routes.results(model) : []);
+    }
+
+    function show(made) {
+        const { el, fill } = db.dom;
+        const results = db.store.get("results") || [];
+        const t = db.words.t;
+        if (!results.length) {
+            fill(made, el("p", { class: "dreambooth-empty" }, db.store.get("model") ? t("This model has made no files yet.") : t("Choose a model at the top.")));
+            return;
+        }
+        fill(made, el("div", { class: "dreambooth-cards" }, results.map(cardOf)));
+    }
+
+    function cardOf(one) {
+        const { el, button } = db.dom;
+        const t = db.words.t;
+        const strength = el("input", { type: "range", min: 0, max: 1.5, step: 0.05, value: one.weight || 1, "aria-label": t("Strength") });
+        const told = el("output", {}, strength.value);
+        strength.addEventListener("input", () => (told.value = strength.value));
+        const isLora = one.kind === "adapter";
+        return el(
+            "article",
+            { class: "dreambooth-card dreambooth-result", dataset: { name: one.name } },
+            one.preview ? db.pictures.figure(one.preview, "") : el("div", { class: "dreambooth-no-preview" }, t("no preview")),
+            el("h4", {}, one.name),
+            el("p", { class: "dreambooth-hint" }, [kindText(one.kind), one.step ? `${t("step")} ${db.text.whole(one.step)}` : "", one.num_bytes ? db.text.bytes(one.num_bytes) : "", one.is_missing ? t("the file is gone") : ""].filter(Boolean).join(", ")),
+            isLora ? el("label", { class: "dreambooth-option" }, t("Strength"), strength, told) : null,
+            el(
+                "div",
+                { class: "dreambooth-row" },
+                button(sendText(), () => send(one, Number(strength.value)), { kind: "primary", disabled: one.is_missing }),
+                button(t("Copy"), () => copy(promptText(one, Number(strength.value)))),
+                button(t("Delete"), () => remove(one)),
+            ),
+        );
+    }
+
+    function sendText() {
+        return db.words.t(db.store.get("host").kind === "webui" ? "Send to txt2img" : "Try it");
+    }
+
+    function kindText(kind) {
+        const names = { adapter: "LoRA", checkpoint: "Checkpoint", diffusers: "diffusers", embedding: "Embedding", state: "State" };
+        return names[kind] || kind;
+    }
+
+    // What goes into the prompt: the network with its strength and the trigger, or the word with its weight.
+    function promptText(one, strength) {
+        const trigger = one.trigger || "";
+        if (one.kind === "adapter") return [trigger, `<lora:${one.name}:${strength}>`].filter(Boolean).join(", ");
+        if (one.kind === "embedding") return strength === 1 ? one.name : `(${one.name}:${strength})`;
+        return trigger;
+    }
+
+    async function copy(text) {
+        await navigator.clipboard.writeText(text);
+        db.say.note(`${db.words.t("Copied")}: ${text}`);
+    }
+
+    async function send(one, strength) {
+        if (db.store.get("host").kind === "webui") await db.webui.send(one, promptText(one, strength));
+        else db.tryIt.take(one, promptText(one, strength), strength);
+    }
+
+    async function sendNewest() {
+        const results = (db.store.get("results") || []).filter((one) => !one.is_missing);
+        if (!results.length) {
+            db.say.note(db.words.t("This model has made no files yet."));
+            return;
+        }
+        await send(results[0], results[0].weight || 1);
+    }
+
+    async function remove(one) {
+        const t = db.words.t;
+        if ((await db.pictures.ask(t("Delete {name} from the disk?", { name: one.name }), [["yes", t("Delete"), "stop"]])) !== "yes") return;
+        await db.routes.deleteResult(one.id);
+        await refresh();
+    }
+
+    // The newest result as a checkpoint of its own.
+    async function merge() {
+        await db.routes.generateCheckpoint(db.store.get("model"));
+        await refresh();
+        db.say.note(db.words.t("The checkpoint is written."));
+    }
+
+    db.results = { panel, refresh, send, sendNewest, merge, promptText, kindText };
+})();

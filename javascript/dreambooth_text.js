@@ -1,0 +1,53 @@
+// Numbers for people.
+(function () {
+    "use strict";
+    const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
+
+    function whole(value) {
+        return Math.round(value).toLocaleString("en-US");
+    }
+
+    // Three digits that matter, small ones with a power: 0.00012 is easier to compare as 1.2e-4.
+    function number(value) {
+        if (!Number.isFinite(value)) return "";
+        const size = Math.abs(value);
+        if (size !== 0 && (size < 0.001 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+        return String(Number(value.toPrecision(3)));
+    }
+
+    function bytes(value) {
+        let left = value;
+        let unit = 0;
+        while (left >= 1000 && unit < UNITS.length - 1) {
+            left /= 1000;
+            unit += 1;
+        }
+        return `${left >= 100 || unit === 0 ? Math.round(left) : left.toFixed(1)} ${UNITS[unit]}`;
+    }
+
+    function seconds(value) {
+        if (!Number.isFinite(value) || value < 0) return "";
+        const all = Math.round(value);
+        const hours = Math.floor(all / 3600);
+        const minutes = Math.floor((all % 3600) / 60);
+        if (hours) return `${hours} h ${minutes} min`;
+        if (minutes >= 10) return `${minutes} min`;
+        return minutes ? `${minutes} min ${all % 60} s` : `${all} s`;
+    }
+
+    function speed(value) {
+        if (!Number.isFinite(value) || value <= 0) return "";
+        return value >= 1 ? `${value.toFixed(2)} steps/s` : `${(1 / value).toFixed(2)} s/step`;
+    }
+
+    function time(secondsSince1970) {
+        return new Date(secondsSince1970 * 1000).toLocaleString();
+    }
+
+    function fileName(path) {
+        return String(path).split(/[\\/]/).pop();
+    }
+
+    db.text = { whole, number, bytes, seconds, speed, time, fileName };
+})();
