@@ -52,7 +52,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "tools": {"torch", "numpy"},
     "jobs": set(),
     "ui": {"gradio"},
-    "api": {"fastapi"},
+    "api": {"fastapi", "msgspec"},
     "cli": {"argparse", "tqdm"},
     "hosts": {"gradio", "fastapi", "uvicorn", "modules"},
     "app": set(),

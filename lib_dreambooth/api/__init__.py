@@ -1,0 +1,1 @@
+"""The HTTP routes: everything the page can do, for programs."""

@@ -1,0 +1,56 @@
+"""Events as a stream that can be taken up again by number, and files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi.responses import FileResponse, StreamingResponse
+
+from lib_dreambooth.runs.events import Event, to_json
+from lib_dreambooth.runs.folder import ModelFolder
+from lib_dreambooth.runs.reading import Follower
+
+POLL_S = 0.25
+# Proxies close what says nothing for a minute.
+COMMENT_EVERY_S = 15.0
+PORTION = 500
+# A proxy that collects the stream first would make it useless.
+HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+
+
+def stream(folder: ModelFolder, since: int) -> StreamingResponse:
+    """Server-sent events from a number on, for as long as somebody listens."""
+    return StreamingResponse(
+        lines(folder.events_path, since), media_type="text/event-stream", headers=HEADERS
+    )
+
+
+async def lines(path: Path, since: int) -> AsyncIterator[str]:
+    """The text of the stream."""
+    follower = Follower(path, since)
+    quiet_s = 0.0
+    yield "retry: 1000\n\n"
+    while True:
+        # The first look may read a long file.
+        found = await asyncio.get_running_loop().run_in_executor(None, follower.poll)
+        for begin in range(0, len(found), PORTION):
+            yield "".join(map(message, found[begin : begin + PORTION]))
+        quiet_s = 0.0 if found else quiet_s + POLL_S
+        if quiet_s >= COMMENT_EVERY_S:
+            yield ": still here\n\n"
+            quiet_s = 0.0
+        await asyncio.sleep(POLL_S)
+
+
+def message(event: Event) -> str:
+    """One event; JSON in one line holds no line end of its own."""
+    data = json.dumps(to_json(event), ensure_ascii=False, separators=(",", ":"))
+    return f"id: {event.sequence}\ndata: {data}\n\n"
+
+
+def file_response(path: Path, media_type: str, *, name: str = "") -> FileResponse:
+    """A file as it is; with a name it is to be kept and never shown."""
+    return FileResponse(str(path), media_type=media_type, filename=name or None)

@@ -1,0 +1,278 @@
+"""Settings: what there are, whether they go together, presets, files, and other tools' recipes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lib_dreambooth.api.calls import Answer, Body, Call, Route
+from lib_dreambooth.api.settings_in import accepted, reviewed, tables
+from lib_dreambooth.api.tables.models import model_of
+from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.settings import preset as presets
+from lib_dreambooth.settings.allowed import allowed
+from lib_dreambooth.settings.compare import differences
+from lib_dreambooth.settings.fields import all_fields
+from lib_dreambooth.settings.files import load_text, review_text, write_file
+from lib_dreambooth.settings.json_schema import field_schema, json_schema
+from lib_dreambooth.settings.reading import defaults
+from lib_dreambooth.settings.sources import Sourced
+from lib_dreambooth.settings.writing import text_of
+
+OWN_PRESETS = ".presets"
+
+
+class Settings(Body, kw_only=True):
+    """Nested tables (or a TOML text), and values by path over them."""
+
+    settings: dict[str, Any] | str = msgspec.field(default_factory=dict)
+    changes: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Problem(Answer, kw_only=True):
+    """What is wrong, at which setting, and what to do."""
+
+    code: str
+    what: str
+    where: str = ""
+    todo: str = ""
+
+
+class Reviewed(Answer, kw_only=True):
+    """The settings that could be taken, every problem, every warning, and where each value is from."""
+
+    settings: dict[str, Any]
+    problems: list[Problem]
+    notices: list[Problem]
+    sources: dict[str, str]
+
+
+class Preset(Answer, kw_only=True):
+    """A preset by its name; `is_own` says whether the user saved it."""
+
+    name: str
+    about: str
+    is_own: bool
+
+
+class Change(Answer, kw_only=True):
+    """One setting that a preset changes."""
+
+    path: str
+    label: str
+    before: Any
+    after: Any
+
+
+class Applied(Answer, kw_only=True):
+    """Settings under a preset, and what is different from before."""
+
+    settings: dict[str, Any]
+    changes: list[Change]
+
+
+class Wanted(Settings, kw_only=True):
+    """A preset over settings; it sets the length by the number of pictures where that is known."""
+
+    preset: str
+    pictures: int = 0
+
+
+class Keeping(Settings, kw_only=True):
+    """A preset of the user's own, without what belongs to its subject."""
+
+    name: str
+    about: str = ""
+
+
+class Recipe(Body, kw_only=True):
+    """A file of another tool: as text, or its bytes in base64. `as_run` repeats what the tool did."""
+
+    name: str
+    text: str = ""
+    base64: str = ""
+    as_run: bool = False
+
+
+class Imported(Answer, kw_only=True):
+    """The settings of a recipe, and what became of each of its keys."""
+
+    settings: dict[str, Any]
+    report: dict[str, Any]
+
+
+class Exporting(Settings, kw_only=True):
+    """Settings for kohya's scripts; `family` where the base leaves it open."""
+
+    family: str = ""
+    name: str = "config.toml"
+
+
+class Exported(Answer, kw_only=True):
+    """Texts by file name, how to start it, and what could not be said."""
+
+    files: dict[str, str]
+    command: str
+    notes: list[str]
+    left_out: list[str]
+
+
+class Text(Answer, kw_only=True):
+    """Settings as a TOML file."""
+
+    text: str
+
+
+def schema(call: Call) -> dict[str, Any]:
+    return json_schema()
+
+
+def fields(call: Call) -> list[dict[str, Any]]:
+    return [{"path": one.path, "allowed": allowed(one), **field_schema(one)} for one in all_fields()]
+
+
+def default_settings(call: Call) -> dict[str, Any]:
+    return tables(defaults().run)
+
+
+def validate(call: Call) -> dict[str, Any]:
+    body: Settings = call.body
+    found = reviewed(call.host, body.settings, body.changes)
+    return {
+        "settings": tables(found.sourced.run),
+        "problems": [problem.to_json() for problem in found.problems],
+        "notices": [notice.to_json() for notice in found.notices],
+        "sources": dict(found.sourced.sources),
+    }
+
+
+def as_text(call: Call) -> dict[str, Any]:
+    body: Settings = call.body
+    return {"text": text_of(accepted(call.host, body.settings, body.changes))}
+
+
+def of_model(call: Call) -> dict[str, Any]:
+    folder = model_of(call)
+    if not folder.settings_path.is_file():
+        return default_settings(call)
+    return tables(review_text(load_text(folder.settings_path), folder.settings_path.name).sourced.run)
+
+
+def keep_for_model(call: Call) -> dict[str, Any]:
+    body: Settings = call.body
+    folder = model_of(call)
+    sourced = accepted(call.host, body.settings, body.changes)
+    write_file(folder.settings_path, sourced)
+    return tables(sourced.run)
+
+
+def preset_folder(call: Call) -> Path:
+    """Where the user's own presets are."""
+    return call.host.paths.dreambooth / OWN_PRESETS
+
+
+def list_presets(call: Call) -> list[dict[str, Any]]:
+    own = preset_folder(call)
+    return [
+        {"name": one.name, "about": one.about, "is_own": one.path.parent == own}
+        for one in presets.listed(own)
+    ]
+
+
+def apply_preset(call: Call) -> dict[str, Any]:
+    body: Wanted = call.body
+    before = reviewed(call.host, body.settings, body.changes).sourced
+    after = presets.applied(
+        named(call, body.preset), Sourced(before.run, before.sources), body.pictures or None
+    )
+    changes = [change.to_json() for change in differences(before.run, after.run)]
+    return {"settings": tables(after.run), "changes": changes}
+
+
+def named(call: Call, name: str) -> presets.Preset:
+    """A preset by its name; never a path, which the command line takes."""
+    wanted = name.strip().lower()
+    found = presets.listed(preset_folder(call))
+    for one in reversed(found):
+        if wanted in (one.name.lower(), one.path.stem.lower()):
+            return one
+    raise UserError(
+        f'there is no preset "{name[:80]}".',
+        where="preset",
+        todo=f"There are: {', '.join(one.name for one in found)}.",
+        code="unknown-preset",
+    )
+
+
+def keep_preset(call: Call) -> dict[str, Any]:
+    body: Keeping = call.body
+    sourced = accepted(call.host, body.settings, body.changes)
+    path = presets.save(preset_folder(call), body.name, sourced.run, body.about)
+    return {"name": presets.load(path).name, "about": body.about, "is_own": True}
+
+
+def import_recipe(call: Call) -> dict[str, Any]:
+    from lib_dreambooth.data.captions.decode import decode
+    from lib_dreambooth.jobs.bases import bases_of
+    from lib_dreambooth.settings.recipes import Candidate, Here, read_recipe
+
+    body: Recipe = call.body
+    # Only what the host lists: a recipe from elsewhere must not find out what else is on this machine.
+    found = tuple(Candidate(str(base.path)) for base in bases_of(call.host.paths))
+    here = Here(checkpoints=found, locate=partial(known_place, known={one.path for one in found}))
+    imported = read_recipe(
+        bytes_of(body), body.name, as_run=body.as_run, here=here, legacy=lambda raw: decode(raw).text
+    )
+    return {"settings": tables(imported.run), "report": imported.report.to_json()}
+
+
+def known_place(path: str, known: set[str]) -> str:
+    """A path that a recipe names, where it is a checkpoint that the host lists."""
+    return path if path in known else ""
+
+
+def bytes_of(recipe: Recipe) -> bytes:
+    """The bytes of a recipe; raises UserError."""
+    if not recipe.base64:
+        return recipe.text.encode("utf-8")
+    try:
+        return base64.b64decode(recipe.base64, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UserError(
+            "is not base64.", where="base64", todo="Send the file as it is.", code="bad-body"
+        ) from error
+
+
+def export_recipe(call: Call) -> dict[str, Any]:
+    from lib_dreambooth.settings.recipes.export.kohya import export_kohya
+
+    body: Exporting = call.body
+    run = accepted(call.host, body.settings, body.changes).run
+    found = export_kohya(run, body.name, body.family)
+    return {
+        "files": found.files,
+        "command": found.command,
+        "notes": list(found.notes),
+        "left_out": list(found.left_out),
+    }
+
+
+ROUTES = (
+    Route("GET", "/settings/schema", "All settings as JSON Schema", schema),
+    Route("GET", "/settings/fields", "All settings as a list", fields, list[dict[str, Any]]),
+    Route("GET", "/settings/defaults", "A run of defaults", default_settings),
+    Route("POST", "/settings/validate", "Every problem and warning at once", validate, Reviewed, Settings),
+    Route("POST", "/settings/text", "The settings as a TOML file", as_text, Text, Settings),
+    Route("GET", "/settings/presets", "All presets", list_presets, list[Preset]),
+    Route("POST", "/settings/presets", "Keep settings as a preset", keep_preset, Preset, Keeping, status=201),
+    Route("POST", "/settings/presets/apply", "Settings under a preset", apply_preset, Applied, Wanted),
+    Route("POST", "/settings/import", "Read another tool's recipe", import_recipe, Imported, Recipe),
+    Route("POST", "/settings/export", "Settings for kohya's scripts", export_recipe, Exported, Exporting),
+    Route("GET", "/models/{model}/settings", "The settings of a model as last used", of_model),
+    Route("PUT", "/models/{model}/settings", "Keep the settings of a model", keep_for_model, body=Settings),
+)
