@@ -9,7 +9,7 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.showing import visible_line
 from lib_dreambooth.cli import dry_run
 from lib_dreambooth.cli.output import Out
-from lib_dreambooth.cli.running import EXIT_DONE, add_models, run_job, say_arithmetic
+from lib_dreambooth.cli.running import EXIT_DONE, add_models, run_job, say_arithmetic, taking_part
 from lib_dreambooth.settings.facts import Facts, installed_packages
 from lib_dreambooth.settings.reading import review_typed
 
@@ -37,6 +37,9 @@ def run(args: argparse.Namespace, out: Out) -> int:
         raise UserError(
             "is not a number of steps.", where="--steps", todo="Write 1 or more.", code="bad-arguments"
         )
+    code = taking_part(args)
+    if code is not None:
+        return code
     # Only here, so that wrong arguments are said at once.
     from lib_dreambooth.jobs.going_on import resumed, started_over_again
     from lib_dreambooth.jobs.places import library, library_of
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     from lib_dreambooth.jobs.standing import standing_of
     from lib_dreambooth.runs.folder import ModelFolder
     from lib_dreambooth.runs.lock import require_free
+    from lib_dreambooth.training.processes import launched
 
     folder = ModelFolder.open(args.model, library(args.models).dreambooth)
     require_free(folder.path)
@@ -57,9 +61,9 @@ def run(args: argparse.Namespace, out: Out) -> int:
     if args.over:
         job = started_over_again(folder, results, change)
     else:
-        job = resumed(folder, results, change, args.steps or 0, told=out.note)
+        job = resumed(folder, results, change, args.steps or 0, launched().count, told=out.note)
     with out.counting("Reading pictures") as tell:
-        plan = plan_run(job.sourced, folder.name, results, folder, progress=tell)
+        plan = plan_run(job.sourced, folder.name, results, folder, processes=launched().count, progress=tell)
     known = () if args.over else say_going_on(job, plan, standing, out)
     if args.dry_run:
         dry_run.say_plan(plan, str(folder.path), out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,9 @@ def run_job(job: TrainingJob, out: Out, known: Collection[str] = (), models: Pat
 
     Changed settings in `known` were said already; `models` is the folder that was asked for.
     """
+    from lib_dreambooth.training.processes import launched
+
+    job.process = launched()
     listener = listener_for(out, known)
     job.listeners = [*job.listeners, listener]
     try:
@@ -46,6 +50,22 @@ def run_job(job: TrainingJob, out: Out, known: Collection[str] = (), models: Pat
         listener.close()
     say_end(job, ended, out, models)
     return EXIT_DONE if ended.outcome == DONE else EXIT_CANCELLED
+
+
+def taking_part(args: argparse.Namespace) -> int | None:
+    """The exit code of a process that only takes part in the main one's run; None in the main process.
+
+    `accelerate launch` and `torchrun` start the same command several times.
+    """
+    if int(os.environ.get("WORLD_SIZE") or 1) <= 1 or os.environ.get("RANK", "0") == "0":
+        return None
+    if getattr(args, "dry_run", False):
+        return EXIT_DONE
+    # Only here: it brings the engine.
+    from lib_dreambooth.jobs.together import follow
+    from lib_dreambooth.training.processes import launched
+
+    return EXIT_DONE if follow(launched()) else EXIT_CANCELLED
 
 
 def say_end(job: TrainingJob, ended: Ended, out: Out, models: Path | None) -> None:

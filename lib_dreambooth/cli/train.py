@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.cli import dry_run, run_settings
 from lib_dreambooth.cli.output import Out
-from lib_dreambooth.cli.running import add_models, as_typed, run_job, say_arithmetic
+from lib_dreambooth.cli.running import add_models, as_typed, run_job, say_arithmetic, taking_part
 
 if TYPE_CHECKING:
     from lib_dreambooth.jobs.places import Library
@@ -36,6 +36,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Out) -> int:
+    code = taking_part(args)
+    if code is not None:
+        return code
     count_pictures(args)
     found = run_settings.review(args)
     run_settings.say_notices(found, out)
@@ -46,6 +49,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     from lib_dreambooth.jobs.plan import plan_run
     from lib_dreambooth.jobs.standing import standing_of
     from lib_dreambooth.runs.lock import require_free
+    from lib_dreambooth.training.processes import launched
 
     place = library(args.models)
     name = name_of(args.name, sourced)
@@ -57,7 +61,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     if folder is not None and standing is not None and standing.is_unfinished and not args.over:
         refuse_unfinished(folder, standing, args, out)
     with out.counting("Reading pictures") as tell:
-        plan = plan_run(sourced, name, place.results(), folder, progress=tell)
+        plan = plan_run(sourced, name, place.results(), folder, processes=launched().count, progress=tell)
     if args.dry_run:
         where = folder.path if folder is not None else f"{place.dreambooth / name} (would be made)"
         dry_run.say_plan(plan, str(where), out)

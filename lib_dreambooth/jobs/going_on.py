@@ -9,6 +9,7 @@ from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.jobs.earlier import earlier_results
 from lib_dreambooth.jobs.record import new_run_id
 from lib_dreambooth.jobs.standing import Standing, settings_text, standing_of
+from lib_dreambooth.jobs.together import for_processes
 from lib_dreambooth.jobs.training import TrainingJob
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.kept_states import SavedState, newest_whole, next_lineage, read_state
@@ -41,12 +42,14 @@ def resumed(
     results: Folders,
     change: Callable[[Sourced], Sourced] = lambda sourced: sourced,
     more_steps: int = 0,
+    processes: int = 1,
     told: Callable[[str], None] = log.warning,
 ) -> TrainingJob:
     """The job that goes on with a model's last run, with its settings and what `change` makes of them.
 
     A run that was killed before its first state begins again, as the same run. `more_steps` makes it that
-    much longer than the state is far. Raises UserError where nothing was begun or no state is whole.
+    much longer than the state is far; with another number of `processes` the total batch stays. Raises
+    UserError where nothing was begun or no state is whole.
     """
     standing = standing_of(folder)
     found = state_of(folder, standing, told)
@@ -56,6 +59,7 @@ def resumed(
     state = None if found is None else TrainingState.from_saved(*read_state(found))
     text = settings_text(folder, standing) or (state.settings if state else load_text(folder.settings_path))
     sourced = change(review_text(text, folder.settings_path.name).sourced)
+    sourced = for_processes(sourced, state, processes)
     if more_steps:
         sourced = longer(sourced, (state.step if state else 0) + more_steps)
     record = standing.record

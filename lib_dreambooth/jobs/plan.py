@@ -62,6 +62,7 @@ def plan_run(
     folder: ModelFolder | None = None,
     *,
     host_device: str | None = None,
+    processes: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> RunPlan:
     """The plan of a run of the model `name`; raises UserError with what stands in its way. Writes nothing.
@@ -77,7 +78,7 @@ def plan_run(
     about_words = check_words(run, results)
     scanned = scan(run, progress=progress)
     scanned, num_new = with_class_pictures(run, scanned, folder)
-    dataset = Dataset(run, scanned)
+    dataset = Dataset(run, scanned, processes=processes)
     length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
     found = outline(run, length)
     training = [item for item in dataset.items if not item.is_class]

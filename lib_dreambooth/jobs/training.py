@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_dreambooth.base.awake import awake
 from lib_dreambooth.base.host import Alone, Sharing
@@ -17,6 +18,7 @@ from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
 from lib_dreambooth.jobs.report.told import told_facts
 from lib_dreambooth.jobs.report.writing import write_report
+from lib_dreambooth.jobs.together import card_of, lead
 from lib_dreambooth.runs.commands import CommandBox
 from lib_dreambooth.runs.events import Event, Started, Warned
 from lib_dreambooth.runs.folder import ModelFolder
@@ -31,11 +33,15 @@ from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.logs.starting import outside_logs
 from lib_dreambooth.training.precision.devices import choose_device
+from lib_dreambooth.training.processes import ALONE, Processes, leave
 from lib_dreambooth.training.state import TrainingState
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.preparing import Rooms
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.trainer import Desk, Ended, Trainer
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 Listener = Callable[[Event], None]
@@ -63,13 +69,14 @@ class TrainingJob:
     box: CommandBox = field(default_factory=CommandBox)
     run_id: str = field(default_factory=new_run_id)
     report: Path | None = None
+    process: Processes = ALONE
 
     def run(self) -> Ended:
         """Trains; raises UserError with everything that stands in the way."""
         with held(self.folder.path), awake():
             sourced = complete(on_base(self.sourced, Path(self.folder.checked_base().path)))
             # Before anything is kept: a device that is not here is no run.
-            choose_device(sourced.run.memory.device, self.host_device)
+            self._device(sourced)
             check_words(sourced.run, self.results, self.earlier)
             copy = self.folder.keep_settings(text_of(sourced))
             try:
@@ -89,10 +96,18 @@ class TrainingJob:
                 warn(events, found.sentence(), ", ".join(found.paths), found.code)
             control = Control(self.box, events.emit, self.sharing)
             desk = self._desk(copy)
-            device = choose_device(sourced.run.memory.device, self.host_device)
+            device = self._device(sourced)
+            lead(self.process, folder, sourced)
             logs = {"model_name": folder.name, "logs_dir": folder.logs_dir, "run_id": self.run_id}
             with outside_logs(sourced.run, events, **logs):  # type: ignore[arg-type]
-                return Trainer(sourced.run, device, desk, control, events.emit, self.state).run()
+                trainer = Trainer(sourced.run, device, desk, control, events.emit, self.state, self.process)
+                try:
+                    return trainer.run()
+                finally:
+                    leave()
+
+    def _device(self, sourced: Sourced) -> torch.device:
+        return choose_device(card_of(sourced.run.memory.device, self.process), self.host_device)
 
     def _report(self) -> None:
         try:

@@ -21,6 +21,7 @@ from lib_dreambooth.base.errors import UserError
 
 # Numbers that are summed over all processes at once.
 PORTION = 1 << 24
+SINGLE_BYTES = 4
 # The main process may draw class pictures or wait out a pause meanwhile.
 PATIENCE = datetime.timedelta(days=7)
 
@@ -54,6 +55,14 @@ class Processes:
         dist.all_reduce(sums)
         return float(sums)
 
+    def agreed_number(self, value: int) -> int:
+        """What the main process says; quicker than `agreed`."""
+        if self.is_alone:
+            return value
+        said = torch.tensor(value)
+        dist.broadcast(said, src=0)
+        return int(said)
+
     def agreed(self, value: Any) -> Any:
         """What the main process says; plain values."""
         if self.is_alone:
@@ -64,9 +73,26 @@ class Processes:
 
     @torch.no_grad()
     def share(self, tensors: Sequence[Tensor]) -> None:
-        """Gives all the numbers that the main process has."""
+        """Gives all the numbers that the main process has, of any type."""
         for tensor in () if self.is_alone else tensors:
-            dist.broadcast(tensor, src=0)
+            if not tensor.numel():
+                continue
+            data = tensor.detach().contiguous().view(-1).view(torch.uint8)
+            dist.broadcast(data, src=0)
+            if data.data_ptr() != tensor.data_ptr():
+                tensor.copy_(data.view(tensor.dtype).view(tensor.shape))
+
+    def shared(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of the main process, which is the only one that has to have any; on the CPU."""
+        if self.is_alone:
+            return dict(named)
+        described = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in named.items()]
+        found = {}
+        for name, shape, dtype in self.agreed(described):
+            own = named.get(name)
+            found[name] = torch.empty(shape, dtype=dtype) if own is None else own
+        self.share(list(found.values()))
+        return found
 
     @torch.no_grad()
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
@@ -81,6 +107,9 @@ class Processes:
                 parameter.grad = torch.zeros_like(parameter)
         for portion in portioned([parameter.grad for parameter in found if parameter.grad is not None]):
             flat = torch.cat([gradient.reshape(-1) for gradient in portion])
+            if flat.element_size() < SINGLE_BYTES:
+                # Not every way between processes knows half precision, and sums in it lose.
+                flat = flat.float()
             dist.all_reduce(flat)
             pieces = flat.split([gradient.numel() for gradient in portion])
             for gradient, piece in zip(portion, pieces, strict=True):
@@ -113,7 +142,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> Processes:
     return Processes(rank, count, int(environment.get("LOCAL_RANK") or rank))
 
 
-def join(processes: Processes, device: torch.device) -> None:
+def join(processes: Processes) -> None:
     """Meets the others; returns when all are there."""
     if processes.is_alone or dist.is_initialized():
         return
@@ -124,7 +153,7 @@ def join(processes: Processes, device: torch.device) -> None:
             todo="Start it without accelerate launch.",
             code="no-distributed",
         )
-    is_nccl = device.type == "cuda" and dist.is_nccl_available() and sys.platform != "win32"
+    is_nccl = torch.cuda.is_available() and dist.is_nccl_available() and sys.platform != "win32"
     # Numbers of the CPU go through gloo, whatever the card's go through.
     dist.init_process_group("cpu:gloo,cuda:nccl" if is_nccl else "gloo", timeout=PATIENCE)
 

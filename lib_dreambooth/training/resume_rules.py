@@ -24,6 +24,8 @@ SHAPE = Rule(False, "The trained weights in the state would not fit.")
 STARTING_MODEL = Rule(False, "It changes the model that the state was trained on.")
 OPTIMIZER = Rule(False, "What the optimizer remembers would not fit.")
 ORDER = Rule(False, "The pictures would come in another order than the one that was begun.")
+# Twice the processes with half of it are the same steps.
+TOGETHER = Rule(False, "The pictures would come in another order than the one that was begun.", True)
 PICTURES = Rule(False, "These would be other pictures in another order than the one that was begun.", True)
 AVERAGE = Rule(False, "The average of the weights would begin in the middle, or be lost.")
 DRAWN = Rule(False, "All noise and all timesteps are drawn from it.")
@@ -93,7 +95,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("length.train_for", LENGTH),
     ("length.whole_epochs", LENGTH),
     ("length.batch_size", ORDER),
-    ("length.accumulation", ORDER),
+    ("length.accumulation", TOGETHER),
     ("length.*", NO_EFFECT),
     ("saving.*", NO_EFFECT),
     ("previews.*", NO_EFFECT),

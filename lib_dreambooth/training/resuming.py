@@ -106,6 +106,8 @@ def _of_surroundings(then: Surroundings, now: Surroundings) -> Iterator[Differen
         yield Difference("memory.device", then.device, now.device, True, DIGITS)
     if then.threads != now.threads:
         yield Difference("threads", str(then.threads), str(now.threads), True, DIGITS)
+    if then.processes != now.processes:
+        yield Difference("processes", str(then.processes), str(now.processes), True, DIGITS)
     for name in sorted({*then.versions, *now.versions}):
         old, new = then.versions.get(name, "-"), now.versions.get(name, "-")
         if old != new:

@@ -50,6 +50,7 @@ class Surroundings:
     device: str = "cpu"
     threads: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    processes: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -58,6 +59,7 @@ class Surroundings:
             "device": self.device,
             "threads": self.threads,
             "versions": dict(self.versions),
+            "processes": self.processes,
         }
 
     @classmethod
@@ -68,12 +70,13 @@ class Surroundings:
             str(data["device"]),
             int(data["threads"]),
             {str(name): str(version) for name, version in data["versions"].items()},
+            int(data.get("processes", 1)),
         )
 
 
-def surroundings(base_sha256: str, plan: str = "", device: str = "cpu") -> Surroundings:
+def surroundings(base_sha256: str, plan: str = "", device: str = "cpu", processes: int = 1) -> Surroundings:
     """The present ones: threads and versions are looked up."""
-    return Surroundings(base_sha256, plan, device, torch.get_num_threads(), versions_here())
+    return Surroundings(base_sha256, plan, device, torch.get_num_threads(), versions_here(), processes)
 
 
 def versions_here() -> dict[str, str]:

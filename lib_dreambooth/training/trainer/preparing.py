@@ -143,14 +143,17 @@ class Preparer:
         wanted = requests(self.run, scanned.items, model.source.sha256)
         if not wanted:
             return scanned
-        draw_class_pictures(
-            model,
-            self.run,
-            wanted,
-            self.rooms.class_images,
-            lambda done, total: self.progress(CLASS_PICTURES, done, total),
-            self.control.asks_to_stop,
-        )
+        if self.process.is_main:
+            draw_class_pictures(
+                model,
+                self.run,
+                wanted,
+                self.rooms.class_images,
+                lambda done, total: self.progress(CLASS_PICTURES, done, total),
+                self.control.asks_to_stop,
+            )
+        # The others wait until all are there.
+        self.process.agreed(None)
         return with_drawn(scanned, wanted, self.rooms.class_images)
 
     def ready(self, model: LoadedModel, scanned: Scan, without: frozenset[str] = frozenset()) -> Ready:

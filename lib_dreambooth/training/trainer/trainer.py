@@ -30,6 +30,7 @@ from lib_dreambooth.training.precision.attention import attention
 from lib_dreambooth.training.precision.checkpointing import checkpointing
 from lib_dreambooth.training.precision.compiling import compiled, compiles, why_not
 from lib_dreambooth.training.precision.flags import switched
+from lib_dreambooth.training.processes import ALONE, Processes
 from lib_dreambooth.training.resuming import differences_on_resume, refuse_unsafe
 from lib_dreambooth.training.state import Surroundings, TrainingState, surroundings
 from lib_dreambooth.training.trainer.asking import store_answers
@@ -38,6 +39,7 @@ from lib_dreambooth.training.trainer.card import Card
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.desk import Desk, Ended
 from lib_dreambooth.training.trainer.epochs import encode_epoch
+from lib_dreambooth.training.trainer.follower import Follower
 from lib_dreambooth.training.trainer.mishaps import give_memory_back, release, sentence_for
 from lib_dreambooth.training.trainer.preparing import Preparer
 from lib_dreambooth.training.trainer.ready import Ready
@@ -58,12 +60,14 @@ class Trainer:
         control: Control,
         emit: Callable[[Event], object],
         state: TrainingState | None = None,
+        process: Processes = ALONE,
     ) -> None:
         self.settings = run
         self.device = device
         self.desk = desk
         self.control = control
         self.state = state
+        self.process = process
         self.step = 0 if state is None else state.step
         self.results: list[Result] = []
         self._doing = STARTING
@@ -110,12 +114,13 @@ class Trainer:
     def _prepare(self, given_back: ExitStack) -> Ready:
         """All phases before the first step."""
         run = self.settings
+        self._share_state()
         self._refuse_early(None)
         deterministic = run.draws.deterministic or self.device.type == "cpu"
         switches = switched(tf32=run.precision.tf32, deterministic=deterministic)
         self.control.on_aside = given_back.enter_context(switches)
         given_back.callback(self._forget_switches)
-        preparer = Preparer(run, self.device, self.desk.rooms, self.control, self.emit)
+        preparer = Preparer(run, self.device, self.desk.rooms, self.control, self.emit, self.process)
         scanned = preparer.scan()
         model = preparer.read()
         given_back.callback(model.modules.clear)
@@ -137,8 +142,19 @@ class Trainer:
             store_answers(ready, self.step, self.control, preparer.progress, self.emit)
             encode_epoch(ready, self._epoch(ready), self.control, preparer.progress)
         self._restore(ready)
+        self.process.share([part.parameter for part in ready.parts])
         self._settle(ready, given_back)
         return ready
+
+    def _share_state(self) -> None:
+        """The state that the main process goes on from, for all."""
+        if self.process.is_alone:
+            return
+        tensors, scalars = ({}, None) if self.state is None else self.state.to_saved()
+        scalars = self.process.agreed(scalars)
+        if scalars is not None:
+            self.state = TrainingState.from_saved(self.process.shared(tensors), scalars)
+            self.step = self.state.step
 
     def _epoch(self, ready: Ready) -> int:
         return ready.dataset.plan.epoch_of(self.step)
@@ -179,7 +195,8 @@ class Trainer:
 
     def _train(self, ready: Ready, given_back: ExitStack) -> str:
         """All steps, then what is due at the end."""
-        work = Work(
+        make = Work if self.process.is_main else Follower
+        work = make(
             ready, self.desk, self.control, self.emit, surroundings_of(ready), self.step, self._numbers
         )
         self.results = work.results
@@ -221,8 +238,14 @@ def surroundings_of(ready: Ready) -> Surroundings:
     """Where this run happens, and the order of its pictures."""
     plan = ready.dataset.plan
     items = [[item.id, item.repeats, item.is_class] for item in plan.items]
-    order = digest(items, [list(bucket) for bucket in plan.buckets], repr(plan.settings))
-    return surroundings(ready.model.source.sha256, order, ready.device.type)
+    # In how many processes a step's micro-batches are taken changes nothing about them.
+    together = replace(
+        plan.settings, accumulation=plan.settings.accumulation * plan.settings.processes, processes=1
+    )
+    order = digest(items, [list(bucket) for bucket in plan.buckets], repr(together))
+    return surroundings(
+        ready.model.source.sha256, order, ready.device.type, processes=plan.settings.processes
+    )
 
 
 def trained_modules(ready: Ready) -> dict[str, torch.nn.Module]:

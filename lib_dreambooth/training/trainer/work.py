@@ -18,7 +18,7 @@ from lib_dreambooth.training.previews.chosen import captions_shown, previews_of
 from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.state import Surroundings
 from lib_dreambooth.training.trainer.assembling import Forgiving
-from lib_dreambooth.training.trainer.control import Control
+from lib_dreambooth.training.trainer.control import STOPS, Control
 from lib_dreambooth.training.trainer.curves import Curves
 from lib_dreambooth.training.trainer.desk import Desk
 from lib_dreambooth.training.trainer.epochs import encode_epoch
@@ -96,6 +96,7 @@ class Work:
             try:
                 batches = self._epoch()
             except Cancelled:
+                self._agree()
                 return
             try:
                 self._take_all(batches)
@@ -107,6 +108,7 @@ class Work:
                 return
             # What was asked for during the epoch's last step still ends it here.
             self.control.look()
+            self._agree()
             if self.control.stop is not None:
                 return
 
@@ -117,9 +119,16 @@ class Work:
                 away = self.control.seconds_away
                 self.control.look()
                 self.curves.leave_out(self.control.seconds_away - away)
+                self._agree()
                 if self._stops_now:
                     return
                 self._take(step)
+
+    def _agree(self) -> None:
+        """All processes stop where the main one was asked to."""
+        asked = 0 if self.control.stop is None else 1 + STOPS.index(self.control.stop)
+        said = self.ready.process.agreed_number(asked)
+        self.control.stop = STOPS[said - 1] if said else None
 
     def _epoch(self) -> Generator[list[Batch], None, None]:
         """The batches of the steps that are left of an epoch."""
@@ -136,6 +145,7 @@ class Work:
             self.batches.make,
             self.step,
             end,
+            process=ready.process.rank,
             workers=WORKERS if workers < 0 else workers,
             depth=AHEAD if workers else 0,
             class_weight=class_weights(ready.run.class_pictures, ready.length),
