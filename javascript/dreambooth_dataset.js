@@ -29,8 +29,8 @@
         fill(
             shown,
             card(t("What was found"), report.findings.length ? findings : el("p", {}, t("Nothing is wrong with these pictures."))),
-            card(t("Buckets"), buckets(report.buckets || [])),
-            card(t("{count} pictures, and what each is trained on", { count: report.items.length }), el("div", { class: "dreambooth-items" }, report.items.map(item))),
+            card(t("Buckets"), buckets(report.buckets)),
+            card(t("{count} pictures, and what each is trained on", { count: report.pictures }), el("div", { class: "dreambooth-items" }, report.captions.map((one) => item(one, report)))),
         );
     }
 
@@ -39,15 +39,28 @@
     }
 
     // Each bucket in its true shape, as many times larger as it has pictures.
-    function buckets(all) {
+    function buckets(counts) {
         const { el } = db.dom;
+        const all = Object.entries(counts).map(([size, pictures]) => ({ width: Number(size.split("x")[0]), height: Number(size.split("x")[1]), pictures }));
         const most = Math.max(1, ...all.map((one) => Math.max(one.width, one.height)));
         return el("div", { class: "dreambooth-buckets" }, all.map((one) => el("div", { class: "dreambooth-bucket" }, el("div", { class: "dreambooth-bucket-shape", style: `width:${(one.width / most) * 72}px;height:${(one.height / most) * 72}px` }), el("span", {}, `${one.width} x ${one.height}`), el("span", { class: "dreambooth-hint" }, db.words.t("{count} pictures", { count: one.pictures })))));
     }
 
-    function item(one) {
+    function item(one, report) {
         const { el } = db.dom;
-        return el("article", { class: `dreambooth-item${one.is_class ? " dreambooth-item-class" : ""}` }, one.thumbnail ? db.dom.picture(one.thumbnail, one.name) : null, el("div", {}, el("strong", {}, one.name), el("p", {}, one.caption || db.words.t("no words")), el("p", { class: "dreambooth-hint" }, [one.size, one.bucket, one.tokens ? db.words.t("{count} tokens", { count: one.tokens }) : ""].filter(Boolean).join(", "))));
+        const t = db.words.t;
+        const name = db.text.fileName(one.path);
+        const cut = report.cuts.pictures.find((other) => other.path === one.path);
+        const thumbnail = (report.thumbnails || {})[one.path];
+        const size = cut ? `${cut.size.join(" x ")} → ${cut.bucket.join(" x ")}` : "";
+        const lost = cut && cut.lost > 0.005 ? t("{percent} % cut off", { percent: Math.round(cut.lost * 100) }) : "";
+        const tokens = one.captions.length ? t("{count} tokens", { count: one.captions[0].tokens }) : "";
+        return el(
+            "article",
+            { class: `dreambooth-item${one.is_class ? " dreambooth-item-class" : ""}` },
+            thumbnail ? db.dom.picture(thumbnail, name) : null,
+            el("div", {}, el("strong", {}, name), one.captions.length ? one.captions.map((told) => el("p", {}, told.text || t("no words"), told.lost ? el("span", { class: "dreambooth-lost" }, ` ${told.lost}`) : null)) : el("p", {}, t("no words")), el("p", { class: "dreambooth-hint" }, [size, lost, tokens].filter(Boolean).join(", "))),
+        );
     }
 
     db.dataset = { panel };

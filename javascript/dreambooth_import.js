@@ -2,6 +2,7 @@
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const FATES = ["needs you", "honoured differently", "no meaning here", "honoured"];
 
     function panel() {
         const { el } = db.dom;
@@ -31,8 +32,18 @@
 
     function report(told) {
         const { el } = db.dom;
-        const rows = (told.entries || []).map((one) => el("tr", { class: `dreambooth-fate-${String(one.fate || "").replace(/[^a-z-]/g, "")}` }, el("td", {}, one.key), el("td", {}, one.value === undefined ? "" : db.presets.text(one.value)), el("td", {}, db.words.t(String(one.fate || ""))), el("td", {}, one.text || "")));
-        return rows.length ? el("table", { class: "dreambooth-table" }, el("tbody", {}, rows)) : el("pre", { class: "dreambooth-report" }, told.text || "");
+        const t = db.words.t;
+        const sorted = [...told.keys].sort((one, other) => FATES.indexOf(one.fate) - FATES.indexOf(other.fate));
+        const rows = sorted.map((one) => el("tr", { class: one.fate === "needs you" ? "dreambooth-needs-you" : "" }, el("td", {}, one.key), el("td", {}, db.presets.text(one.value)), el("td", {}, t(one.fate)), el("td", {}, Object.entries(one.sets).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", "), one.says ? ` ${one.says}` : "")));
+        return el(
+            "div",
+            {},
+            el("p", {}, told.read_as),
+            told.notes.map((one) => el("p", { class: "dreambooth-hint" }, one)),
+            told.missing.length ? el("ul", { class: "dreambooth-findings" }, told.missing.map((one) => el("li", {}, one))) : null,
+            el("table", { class: "dreambooth-table" }, el("thead", {}, el("tr", {}, [t("Key"), t("Value"), t("What became of it"), ""].map((one) => el("th", {}, one)))), el("tbody", {}, rows)),
+            told.differences.map((one) => el("p", {}, `${one.topic}: ${one.tool} ${one.meant}`)),
+        );
     }
 
     db.recipes = { panel };

@@ -36,7 +36,7 @@
 
     function after_(event) {
         title();
-        if (event.kind === "saved" || event.kind === "finished") db.results.refresh().catch(() => undefined);
+        if (["saved", "sampled", "finished"].includes(event.kind)) db.results.refresh().catch(() => undefined);
         if (event.kind !== "finished") return;
         db.queue.refresh().catch(() => undefined);
         db.models.refresh().catch(() => undefined);

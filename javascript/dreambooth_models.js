@@ -20,8 +20,13 @@
 
     // The settings as last used; a new model has its base and nothing else.
     async function load() {
-        const tables = await db.routes.settingsOf(db.store.get("model"));
-        db.store.put("values", db.schema.flat(tables));
+        const name = db.store.get("model");
+        const tables = await db.routes.settingsOf(name);
+        const found = db.store.get("models").find((one) => one.name === name);
+        const base = found ? { "model.base": found.base } : {};
+        const values = { ...db.schema.flat(tables), ...base };
+        const hasConcept = Object.keys(values).some((path) => path.startsWith("concepts."));
+        db.store.put("values", hasConcept ? values : { ...values, "concepts.0.folder": "" });
     }
 
     async function save() {

@@ -24,11 +24,24 @@
         const problems = db.store.get("problems").length;
         fill(
             made,
-            plan.line ? el("div", { class: "dreambooth-plan-line", title: plan.arithmetic || "" }, plan.line) : null,
-            plan.arithmetic ? el("div", { class: "dreambooth-plan-why" }, plan.arithmetic) : null,
-            (plan.reasons || []).length ? el("ul", { class: "dreambooth-reasons" }, plan.reasons.map((one) => el("li", {}, one))) : null,
+            plan.line ? el("div", { class: "dreambooth-plan-line" }, plan.line) : null,
+            plan.line ? el("ul", { class: "dreambooth-reasons" }, reasons(plan).map((one) => el("li", {}, one))) : null,
+            (plan.refused || []).map((one) => el("div", { class: "dreambooth-plan-problem" }, [one.where, one.what, one.todo].filter(Boolean).join(" "))),
             problems ? el("div", { class: "dreambooth-plan-problem" }, t("{count} settings need attention.", { count: problems })) : null,
         );
+    }
+
+    // A reason behind each number.
+    function reasons(plan) {
+        const t = db.words.t;
+        const files = Object.entries(plan.counts).map(([kind, count]) => `${count} x ${kind}`);
+        return [
+            plan.previews && plan.previews.length ? t("The first preview after {step} steps, {count} in all", { step: db.text.whole(plan.previews[0]), count: plan.previews.length }) : "",
+            plan.new_class_pictures ? t("{count} class pictures are drawn first", { count: db.text.whole(plan.new_class_pictures) }) : "",
+            `${t("Memory")}: ${plan.memory}`,
+            `${t("Disk")}: ${plan.disk}${plan.disk_is_enough ? "" : ` (${t("too little")})`}`,
+            files.length ? `${t("Files")}: ${files.join(", ")}` : "",
+        ].filter(Boolean);
     }
 
     // Answers of questions that were overtaken are thrown away.
@@ -42,10 +55,10 @@
     }
 
     function follow() {
-        const later = db.dom.debounced(() => check().catch(db.say.problem), WAIT_MS);
-        db.store.listen("values", later);
-        later();
+        db.plan.later = db.dom.debounced(() => check().catch(db.say.problem), WAIT_MS);
+        db.store.listen(["values", "model"], () => db.plan.later());
+        db.plan.later();
     }
 
-    db.plan = { line, check, follow };
+    db.plan = { line, check, follow, later: () => undefined };
 })();

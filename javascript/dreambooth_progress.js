@@ -36,7 +36,7 @@
                 show(made, parts, db.store.get("run"));
             }
         };
-        db.store.listen("run", draw);
+        db.store.listen(["run", "samples"], draw);
         show(made, parts, db.store.get("run"));
         return made;
     }
@@ -120,7 +120,8 @@
     // Pictures that are there already stay as they are; new ones come on top.
     function previews(place, run) {
         const { el } = db.dom;
-        if (!run.sampled.length) {
+        const samples = (db.store.get("samples") || []).filter((one) => one.run_id === run.runId);
+        if (!samples.length) {
             if (!place.querySelector(".dreambooth-empty")) db.dom.fill(place, el("p", { class: "dreambooth-empty" }, db.words.t("The first preview appears here.")));
             return;
         }
@@ -128,18 +129,24 @@
         const key = `${run.model}/${run.runId}`;
         if (place.dataset.run !== key) place.replaceChildren();
         place.dataset.run = key;
-        const there = new Set([...place.children].map((one) => Number(one.dataset.sequence)));
-        for (const event of run.sampled) if (!there.has(event.sequence)) place.prepend(previewRow(run, event));
+        const there = new Set([...place.children].map((one) => one.dataset.step));
+        for (const step of [...new Set(samples.map((one) => one.step))].sort((one, other) => one - other)) {
+            const key = `${step}: ${samples.filter((one) => one.step === step).length}`;
+            if (there.has(key)) continue;
+            [...place.children].filter((one) => one.dataset.step.startsWith(`${step}:`)).forEach((one) => one.remove());
+            place.prepend(previewRow(key, samples.filter((one) => one.step === step)));
+        }
     }
 
-    function previewRow(run, event) {
+    function previewRow(key, samples) {
         const { el } = db.dom;
-        const epoch = event.epoch ? `, ${db.words.t("Epoch")} ${db.text.number(event.epoch)}` : "";
+        const [first] = samples;
+        const epoch = first.epoch ? `, ${db.words.t("Epoch")} ${db.text.number(first.epoch)}` : "";
         return el(
             "section",
-            { class: "dreambooth-preview-row", dataset: { sequence: event.sequence } },
-            el("h4", {}, `${db.words.t("Step")} ${db.text.whole(event.step)}${epoch}`),
-            el("div", { class: "dreambooth-pictures" }, event.files.map((file, number) => db.pictures.figure(db.routes.sampleUrl(run.model, file, event, number), (event.prompts || [])[number] || ""))),
+            { class: "dreambooth-preview-row", dataset: { step: key } },
+            el("h4", {}, `${db.words.t("Step")} ${db.text.whole(first.step)}${epoch}`),
+            el("div", { class: "dreambooth-pictures" }, samples.map((one) => db.pictures.figure(one.url, one.prompt))),
         );
     }
 

@@ -14,7 +14,10 @@
 
     async function refresh() {
         const model = db.store.get("model");
-        db.store.put("results", model ? await db.routes.results(model) : []);
+        const [results, samples] = model ? await Promise.all([db.routes.results(model), db.routes.samples(model)]) : [[], []];
+        if (model !== db.store.get("model")) return;
+        db.store.put("results", results);
+        db.store.put("samples", samples);
     }
 
     function show(made) {
@@ -31,7 +34,7 @@
     function cardOf(one) {
         const { el, button } = db.dom;
         const t = db.words.t;
-        const strength = el("input", { type: "range", min: 0, max: 1.5, step: 0.05, value: one.weight || 1, "aria-label": t("Strength") });
+        const strength = el("input", { type: "range", min: 0, max: 1.5, step: 0.05, value: 1, "aria-label": t("Strength") });
         const told = el("output", {}, strength.value);
         strength.addEventListener("input", () => (told.value = strength.value));
         const isLora = one.kind === "adapter";
@@ -40,13 +43,13 @@
             { class: "dreambooth-card dreambooth-result", dataset: { name: one.name } },
             one.preview ? db.pictures.figure(one.preview, "") : el("div", { class: "dreambooth-no-preview" }, t("no preview")),
             el("h4", {}, one.name),
-            el("p", { class: "dreambooth-hint" }, [kindText(one.kind), one.step ? `${t("step")} ${db.text.whole(one.step)}` : "", one.num_bytes ? db.text.bytes(one.num_bytes) : "", one.is_missing ? t("the file is gone") : ""].filter(Boolean).join(", ")),
+            el("p", { class: "dreambooth-hint" }, [kindText(one.kind), one.step ? `${t("step")} ${db.text.whole(one.step)}` : "", one.num_bytes ? db.text.bytes(one.num_bytes) : ""].filter(Boolean).join(", ")),
             isLora ? el("label", { class: "dreambooth-option" }, t("Strength"), strength, told) : null,
             el(
                 "div",
                 { class: "dreambooth-row" },
-                button(sendText(), () => send(one, Number(strength.value)), { kind: "primary", disabled: one.is_missing }),
-                button(t("Copy"), () => copy(promptText(one, Number(strength.value)))),
+                button(sendText(), () => send(one, Number(strength.value)), { kind: "primary" }),
+                button(t("Copy"), async () => copy(withStrength(await db.routes.sending(one), Number(strength.value)).prompt)),
                 button(t("Delete"), () => remove(one)),
             ),
         );
@@ -61,12 +64,10 @@
         return names[kind] || kind;
     }
 
-    // What goes into the prompt: the network with its strength and the trigger, or the word with its weight.
-    function promptText(one, strength) {
-        const trigger = one.trigger || "";
-        if (one.kind === "adapter") return [trigger, `<lora:${one.name}:${strength}>`].filter(Boolean).join(", ");
-        if (one.kind === "embedding") return strength === 1 ? one.name : `(${one.name}:${strength})`;
-        return trigger;
+    // The network in the prompt and in the picture's text with the strength that was chosen here.
+    function withStrength(sending, strength) {
+        const other = (text) => text.replace(/(<lora:[^:>]+:)[^>]*>/g, `$1${strength}>`);
+        return { ...sending, prompt: other(sending.prompt), text: other(sending.text) };
     }
 
     async function copy(text) {
@@ -75,32 +76,26 @@
     }
 
     async function send(one, strength) {
-        if (db.store.get("host").kind === "webui") await db.webui.send(one, promptText(one, strength));
-        else db.tryIt.take(one, promptText(one, strength), strength);
+        const sending = withStrength(await db.routes.sending(one), strength);
+        if (db.store.get("host").kind === "webui") await db.webui.send(one, sending);
+        else db.tryIt.take(one, sending);
     }
 
     async function sendNewest() {
-        const results = (db.store.get("results") || []).filter((one) => !one.is_missing);
+        const results = db.store.get("results") || [];
         if (!results.length) {
             db.say.note(db.words.t("This model has made no files yet."));
             return;
         }
-        await send(results[0], results[0].weight || 1);
+        await send(results[0], 1);
     }
 
     async function remove(one) {
         const t = db.words.t;
         if ((await db.pictures.ask(t("Delete {name} from the disk?", { name: one.name }), [["yes", t("Delete"), "stop"]])) !== "yes") return;
-        await db.routes.deleteResult(one.id);
+        await db.routes.deleteResult(one);
         await refresh();
     }
 
-    // The newest result as a checkpoint of its own.
-    async function merge() {
-        await db.routes.generateCheckpoint(db.store.get("model"));
-        await refresh();
-        db.say.note(db.words.t("The checkpoint is written."));
-    }
-
-    db.results = { panel, refresh, send, sendNewest, merge, promptText, kindText };
+    db.results = { panel, refresh, send, sendNewest, kindText };
 })();

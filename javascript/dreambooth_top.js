@@ -20,7 +20,6 @@
             cancel: button(t("Cancel"), cancel, { kind: "stop", id: "dreambooth_cancel" }),
             saveNow: button(t("Save now"), () => tell("save-now")),
             samples: button(t("Samples now"), () => tell("sample-now")),
-            checkpoint: button(t("Generate Ckpt"), () => db.results.merge(), { title: t("Writes the newest result as a whole checkpoint") }),
             send: button(t(db.store.get("host").kind === "webui" ? "Send to txt2img" : "Try it"), () => db.results.sendNewest()),
         };
         const small = el("div", { class: "dreambooth-small-run" });
@@ -54,7 +53,7 @@
         const isRunning = db.run.isUnderWay(run);
         const hasModel = Boolean(db.store.get("model"));
         for (const name of ["pause", "cancel", "saveNow", "samples"]) parts[name].disabled = !isRunning;
-        for (const name of ["load", "checkpoint", "send"]) parts[name].disabled = !hasModel;
+        for (const name of ["load", "send"]) parts[name].disabled = !hasModel;
         parts.pause.textContent = db.words.t(run && run.isPaused ? "Go on" : "Pause");
     }
 

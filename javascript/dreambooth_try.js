@@ -70,10 +70,13 @@
         }
     }
 
-    function take(one, prompt) {
-        parts.prompt.value = prompt;
-        if (one.base) parts.base.value = one.base;
-        if (one.kind === "checkpoint") parts.base.value = one.path;
+    // The prompt of the picture beside the result where there is one, else the trigger and the network.
+    function take(one, sending) {
+        const drawn = sending.text.split("\n")[0].trim();
+        parts.prompt.value = drawn || sending.prompt;
+        const model = db.store.get("models").find((other) => other.name === one.model);
+        const wanted = sending.checkpoint ? db.store.get("bases").find((base) => base.name.endsWith(sending.checkpoint)) : null;
+        if (wanted || model) parts.base.value = wanted ? wanted.value : model.base;
         db.app.show("try");
         parts.prompt.focus();
     }

@@ -9,7 +9,6 @@
         const t = db.words.t;
         const chooser = el("input", { type: "file", multiple: true, accept: ACCEPTED, class: "dreambooth-hidden", "aria-label": t("Choose files"), id: "dreambooth_files" });
         const told = el("p", { class: "dreambooth-hint", role: "status" });
-        const shown = el("div", { class: "dreambooth-dropped" });
         const zone = el("label", { class: "dreambooth-drop", for: "dreambooth_files", tabindex: 0 }, el("strong", {}, t("Drop pictures or a zip here")), el("span", {}, t("or press to choose files")), chooser);
         const take = (files) => send(files, told).catch(db.say.problem);
         chooser.addEventListener("change", () => take([...chooser.files]));
@@ -17,9 +16,9 @@
         for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, (event) => hold(event, zone, true));
         for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, (event) => hold(event, zone, false));
         zone.addEventListener("drop", async (event) => take(await filesOf(event.dataTransfer)));
-        db.store.listen("pictures", () => show(shown));
-        show(shown);
-        return el("div", {}, db.field.row("concepts.0.folder"), zone, told, shown);
+        const folder = db.field.row("concepts.0.folder");
+        db.store.listen(["values", "problems", "notices"], () => folder.refresh());
+        return el("div", {}, folder, zone, told);
     }
 
     function hold(event, zone, isOver) {
@@ -54,21 +53,15 @@
         const t = db.words.t;
         const wanted = files.filter((file) => !file.name.startsWith("."));
         if (!wanted.length) return;
-        let folder = "";
+        let answer = { upload: "", folder: "" };
         let number = 0;
         for (const file of wanted) {
             told.textContent = t("Sending {done} of {all}: {name}", { done: number + 1, all: wanted.length, name: file.name });
-            folder = (await db.routes.upload(folder, file)).folder;
+            answer = await db.routes.upload(answer.upload, file);
             number += 1;
         }
         told.textContent = t("{count} files are here.", { count: wanted.length });
-        db.field.set("concepts.0.folder", folder);
-    }
-
-    function show(place) {
-        const { fill } = db.dom;
-        const pictures = db.store.get("pictures") || [];
-        fill(place, pictures.slice(0, 24).map((one) => db.dom.picture(one.url, one.name, { title: one.name })));
+        db.field.set("concepts.0.folder", answer.folder);
     }
 
     db.upload = { area };

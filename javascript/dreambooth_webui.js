@@ -3,9 +3,9 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
 
-    async function send(one, prompt) {
-        await db.routes.prepare(one.id);
-        if (one.kind === "checkpoint" && typeof window.selectCheckpoint === "function") window.selectCheckpoint(one.name);
+    async function send(one, sending) {
+        const prompt = sending.prompt;
+        if (sending.checkpoint && typeof window.selectCheckpoint === "function") window.selectCheckpoint(sending.checkpoint);
         const area = document.querySelector("#txt2img_prompt > label > textarea, #txt2img_prompt textarea");
         if (!area) throw new Error(db.words.t("This page has no txt2img."));
         // An earlier strength of the same network is replaced.

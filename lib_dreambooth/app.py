@@ -22,7 +22,9 @@ def main(arguments: Sequence[str]) -> int:
     """The command line; returns its exit code."""
     from lib_dreambooth.cli import program, table
 
-    return program.main(arguments, table.ROWS)
+    # A command that needs a host: those of `cli` know of none.
+    page = table.Row("ui", "lib_dreambooth.hosts.ui_command", "opens the page, without a WebUI")
+    return program.main(arguments, (page, *table.ROWS))
 
 
 class InWebui:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import inspect
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
 
 
 def head_of(files: dict[str, Path]) -> str:
-    """The lines for the page's head; the time of a file in its address gets a new one past the browser's store."""
+    """The lines for the page's head; a file's time in its address gets a new one past the browser's store."""
     lines = [f"<style>{FRAME}</style>"]
     for name, path in files.items():
         address = html.escape(f"{FILES}/{name}?{path.stat().st_mtime_ns}", quote=True)
@@ -48,7 +48,7 @@ def head_of(files: dict[str, Path]) -> str:
     return "".join(lines)
 
 
-def add_page(app: FastAPI, blocks: Callable[..., Any], auth: Sequence[tuple[str, str]] = ()) -> FastAPI:
+def add_page(app: FastAPI, blocks: Callable[..., Any]) -> FastAPI:
     """Mounts the page at the root of an app that has its routes already; gives the app to serve."""
     import gradio
     from fastapi.responses import FileResponse
@@ -67,11 +67,9 @@ def add_page(app: FastAPI, blocks: Callable[..., Any], auth: Sequence[tuple[str,
     theme = gradio.themes.Default(font=list(FONTS), font_mono=["monospace"])
     # Gradio 6 takes the theme where the page is mounted, older ones where it is made.
     takes = inspect.signature(gradio.mount_gradio_app).parameters
-    wanted = {"theme": theme, "ssr_mode": False, "show_error": True, "auth": list(auth) or None}
+    wanted = {"theme": theme, "ssr_mode": False, "show_error": True}
     given = {name: value for name, value in wanted.items() if name in takes}
     page = blocks() if "theme" in takes else blocks(theme=theme)
-    if auth and "auth" not in takes:
-        page.auth, page.auth_message = list(auth), None
     return gradio.mount_gradio_app(app, page, path="/", **given)
 
 
