@@ -13,7 +13,14 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.formats.checkpoint import read_checkpoint
 from lib_dreambooth.formats.folder_write import write_folder
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2
-from lib_dreambooth.models.encode import Embeddings, TextStyle, encode_prompts, unpadded_length
+from lib_dreambooth.models.encode import (
+    Embeddings,
+    TextStyle,
+    cut,
+    encode_prompts,
+    tokens_of,
+    unpadded_length,
+)
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.models.tokenizer import END_ID, START_ID, clip_tokenizer
@@ -216,3 +223,19 @@ def test_without_padding_prompts_end_where_they_end(models: dict[str, LoadedMode
 @pytest.mark.parametrize(("kind", "length"), [("webui", 77 + 27), ("kohya", 102)])
 def test_the_end_of_a_long_prompt(kind: str, length: int) -> None:
     assert unpadded_length(["", "cat " * 100], TextStyle(kind, max_tokens=150)) == length
+
+
+def test_a_word_of_several_vectors_takes_as_many_places() -> None:
+    """What is cut off, and how far a prompt is filled up, goes by places and never through a word."""
+    known = Embeddings({"zwx": {"text_encoder": torch.zeros(4, 8)}})
+    words, style = known.words(), TextStyle()
+    assert unpadded_length(["a zwx"], style, known) == 2 + 1 + 4
+    assert unpadded_length(["a zwx"], TextStyle("kohya"), known) == 2 + 1 + 4
+    pieces = tokens_of("a zwx, red", style)
+    length = len(pieces[0].ids)
+    assert cut(pieces, 0, words) == pieces and cut(pieces, 7, words) == pieces
+    assert cut(pieces, 4, words)[0].ids == pieces[0].ids[:1]
+    assert cut(pieces, 5, words)[0].ids == pieces[0].ids[: length - 2]
+    # Nothing behind what was lost comes back in.
+    both = [*pieces, *tokens_of("blue", style)]
+    assert [piece.ids for piece in cut(both, 2, words)] == [pieces[0].ids[:1], ()]
