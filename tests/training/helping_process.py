@@ -1,4 +1,4 @@
-"""One of two processes of a run, started by a test: `python -m tests.training.helping_process ROOT JSON`."""
+"""One of two processes of a run, started by a test: `python -m tests.training.helping_process ORDERS`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lib_dreambooth import settings
+from lib_dreambooth.jobs.going_on import resumed
 from lib_dreambooth.jobs.together import follow
+from lib_dreambooth.jobs.training import TrainingJob
 from lib_dreambooth.training.processes import Processes, launched
 from lib_dreambooth.training.trainer import preparing
 from tests.training.made_runs import MadeRun
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 240
+GRADIENTS = "gradients.pt"
 
 
 def in_double_precision() -> None:
@@ -43,35 +47,38 @@ def keeping_gradients(path: Path) -> None:
     Processes.sum_gradients = kept  # type: ignore[method-assign, assignment]
 
 
-def carry_on(root: Path, order: Mapping[str, Any]) -> None:
+def carry_on(orders: Sequence[Mapping[str, Any]]) -> None:
+    """One run after the other."""
     torch.set_num_threads(1)
-    if order.get("double"):
-        in_double_precision()
-    keeping_gradients(root / f"gradients of {order['name']}.pt")
-    process = launched()
-    if not process.is_main:
-        assert follow(process)
-        return
+    resolve, summed = preparing.resolve, Processes.sum_gradients
+    for order in orders:
+        os.environ["MASTER_PORT"] = str(order.get("port", 0))
+        root = Path(order["root"])
+        preparing.resolve, Processes.sum_gradients = resolve, summed  # type: ignore[method-assign]
+        if order.get("double"):
+            in_double_precision()
+        keeping_gradients(root / GRADIENTS)
+        process = launched()
+        if process.is_main:
+            job_of(root, order, process).run()
+        else:
+            assert follow(process)
+    preparing.resolve, Processes.sum_gradients = resolve, summed  # type: ignore[method-assign]
+
+
+def job_of(root: Path, order: Mapping[str, Any], process: Processes) -> TrainingJob:
+    """The job of the main process: a new run, or more of one."""
     run = MadeRun(root, order["values"])
-    if order.get("resume"):
-        from lib_dreambooth.jobs.going_on import resumed
-
-        job = resumed(
-            run.folder,
-            run.library.results(),
-            lambda sourced: order_changes(sourced, order),
-            processes=process.count,
-        )
-    else:
+    if "changes" not in order:
         job = run.first()
+    else:
+
+        def change(sourced: settings.Sourced) -> settings.Sourced:
+            return settings.update(sourced, order["changes"], "test")
+
+        job = resumed(run.folder, run.library.results(), change, processes=process.count)
     job.process = process
-    job.run()
-
-
-def order_changes(sourced: Any, order: Mapping[str, Any]) -> Any:
-    from lib_dreambooth import settings
-
-    return settings.update(sourced, order.get("changes", {}), "test")
+    return job
 
 
 def free_port() -> int:
@@ -92,14 +99,14 @@ class Launched:
             assert process.returncode == 0, output[-4000:]
 
 
-def launch(root: Path, count: int, **order: Any) -> None:
-    """Runs so many processes to their end."""
-    port = free_port()
+def launch(count: int, *orders: Mapping[str, Any]) -> None:
+    """Has so many processes do the orders, to their end."""
+    told = json.dumps([{**order, "port": free_port()} for order in orders])
     started = []
     for rank in range(count):
         environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.training.helping_process", str(root), json.dumps(order)]
+        environment |= {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.training.helping_process", told]
         started.append(
             subprocess.Popen(
                 command,
@@ -115,4 +122,4 @@ def launch(root: Path, count: int, **order: Any) -> None:
 
 
 if __name__ == "__main__":
-    carry_on(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    carry_on(json.loads(sys.argv[1]))
