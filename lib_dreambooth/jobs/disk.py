@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_dreambooth.adapters.planning import Ground, plan_low_rank, trained_parts
+from lib_dreambooth.adapters.planning import Ground, plan_network, trained_parts
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import links_at
 from lib_dreambooth.formats.kinds import NEEDED, FileKind
@@ -70,7 +70,7 @@ def num_trained(run: Run, kind: FileKind) -> int:
     ground = Ground(run, names_of(kind), kind.family, parts)
     shapes = [
         shape
-        for planned in plan_low_rank(ground)
+        for planned in plan_network(ground)
         for name, shape in lora_shapes(ground.shape(planned.target), planned.rank).items()
         if name != "alpha"
     ]
