@@ -45,12 +45,17 @@ class InWebui:
 
     def tab(self) -> Any:
         """The page as Blocks; never an error, which would leave the user without a tab."""
-        off = what_is_off()
-        if not off and importlib.util.find_spec(PAGE) is not None:
-            page = importlib.import_module(PAGE)
-            return page.build(self.host, self.worker)
         from lib_dreambooth.hosts.placeholder import placeholder
 
+        off = what_is_off()
+        if not off and importlib.util.find_spec(PAGE) is not None:
+            try:
+                return importlib.import_module(PAGE).build(self.host, self.worker)
+            except Exception as error:  # the edge of a page: the WebUI would drop the tab without a word
+                log.exception("the page could not be made")
+                off = [
+                    f"the page: something went wrong that should not ({error}). The console has the details."
+                ]
         return placeholder(off)
 
     def mount(self, app: Any) -> None:
@@ -58,11 +63,14 @@ class InWebui:
         if what_is_off():
             log.warning("training is off: packages are missing; the Dreambooth tab says which.")
             return
-        if importlib.util.find_spec("lib_dreambooth.api.routes") is None:
-            return
+        from lib_dreambooth.hosts.lazy_routes import LazyRoutes
+
+        LazyRoutes(app, self._routes).stand_in()
+
+    def _routes(self) -> Any:
         from lib_dreambooth.api.routes import router
 
-        app.include_router(router(self.worker, self.host))
+        return router(self.worker, self.host)
 
 
 _here: InWebui | None = None
@@ -87,9 +95,14 @@ def in_webui(script: str) -> tuple[type | None, type | None]:
 
 
 def what_is_off() -> list[str]:
-    """What the packages here do not allow, as sentences, where that is training itself."""
+    """What the packages here do not allow, as sentences, where that is training itself.
+
+    Looks closely only where something is missing: asking for every version takes a WebUI's start a while.
+    """
     from lib_dreambooth.environments import additions, installer
 
+    if all(importlib.util.find_spec(one.name) for one in additions.PACKAGES if one.is_required):
+        return []
     found = additions.missing(installer.this_host())
     return (
         [one.sentence() for one in found] if any(one.feature == additions.TRAINING for one in found) else []
