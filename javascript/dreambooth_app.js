@@ -85,6 +85,8 @@
             one.tabIndex = isShown ? 0 : -1;
         });
         localStorage.setItem("dreambooth_panel", wanted.id.replace("dreambooth_panel_", ""));
+        const fresh = { queue: db.queue.refresh, results: db.results.refresh }[wanted.id.replace("dreambooth_panel_", "")];
+        if (fresh) fresh().catch(() => undefined);
     }
 
     function byArrows(event) {

@@ -13,7 +13,7 @@
     // lines: [{name, points: [[x, y], ...], kind: "main" | "faint" | "second" | "third"}]; the caption is for all who cannot see it.
     function chart(lines, options) {
         const { el } = db.dom;
-        const { caption = "", logarithmic = false, xMost = 0, marks = [] } = options || {};
+        const { caption = "", xMost = 0, marks = [] } = options || {};
         const drawn = lines.map((line) => ({ ...line, points: thinned(line.points.filter(([, y]) => Number.isFinite(y))) }));
         const all = drawn.flatMap((line) => line.points);
         const made = el("div", { class: "dreambooth-chart" });
@@ -21,7 +21,7 @@
             made.append(el("p", { class: "dreambooth-empty" }, db.words.t("Nothing to draw yet.")));
             return made;
         }
-        const scale = scaleOf(all, xMost, logarithmic);
+        const scale = scaleOf(all, xMost);
         const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": caption, preserveAspectRatio: "none" });
         axes(svg, scale);
         for (const mark of marks) svg.append(el("line", { class: "dreambooth-mark", x1: scale.x(mark.x), x2: scale.x(mark.x), y1: TOP, y2: HEIGHT - BOTTOM }, el("title", {}, mark.text)));
@@ -41,21 +41,19 @@
         return kept;
     }
 
-    function scaleOf(all, xMost, logarithmic) {
+    function scaleOf(all, xMost) {
         const xs = all.map(([x]) => x);
         const ys = all.map(([, y]) => y);
         const xLow = Math.min(0, ...xs);
         const xHigh = Math.max(xMost, ...xs, xLow + 1);
-        let yLow = Math.min(...ys);
-        let yHigh = Math.max(...ys);
-        const margin = (yHigh - yLow) * 0.06 || Math.abs(yHigh) * 0.1 || 1;
-        yLow = yLow >= 0 ? Math.max(0, yLow - margin) : yLow - margin;
-        yHigh += margin;
+        // From 0 where nothing is below: half as high is half as much.
+        const yLow = Math.min(0, ...ys);
+        const yHigh = Math.max(...ys, yLow + 1e-12) * 1.06;
         return {
             x: (value) => LEFT + ((value - xLow) / (xHigh - xLow)) * (WIDTH - LEFT - RIGHT),
             y: (value) => HEIGHT - BOTTOM - ((value - yLow) / (yHigh - yLow)) * (HEIGHT - BOTTOM - TOP),
             back: (x) => xLow + ((x - LEFT) / (WIDTH - LEFT - RIGHT)) * (xHigh - xLow),
-            xLow, xHigh, yLow, yHigh, logarithmic,
+            xLow, xHigh, yLow, yHigh,
         };
     }
 

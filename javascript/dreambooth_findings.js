@@ -15,11 +15,17 @@
     function show(made, findings) {
         const { el, fill } = db.dom;
         const sorted = [...findings].sort((one, other) => ORDER.indexOf(one.severity) - ORDER.indexOf(other.severity));
-        fill(made, sorted.map((one) => el("li", { class: `dreambooth-finding dreambooth-finding-${ORDER.includes(one.severity) ? one.severity : "note"}` }, el("span", {}, [one.what, one.effect, one.todo].filter(Boolean).join(" ")), files(one.paths || []))));
+        fill(made, sorted.map((one) => el("li", { class: `dreambooth-finding dreambooth-finding-${ORDER.includes(one.severity) ? one.severity : "note"}` }, el("span", {}, words(one)), files(one))));
     }
 
-    function files(paths) {
+    // Names of files stand between marks for terminals.
+    function words(one) {
+        return [one.what, one.effect, one.todo].filter(Boolean).join(" ").replace(/`([^`]*)`/g, "$1");
+    }
+
+    function files(one) {
         const { el } = db.dom;
+        const paths = (one.paths || []).filter((path) => !words(one).includes(db.text.fileName(path)));
         if (!paths.length) return null;
         const names = paths.slice(0, 3).map(db.text.fileName).join(", ");
         return el("span", { class: "dreambooth-finding-files", title: paths.slice(0, 40).join("\n") }, paths.length > 3 ? `${names} ${db.words.t("and {count} more", { count: paths.length - 3 })}` : names);

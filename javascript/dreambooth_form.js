@@ -2,6 +2,7 @@
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const MOST_IN_DIGEST = 4;
 
     // All of a section, or only the fields that `wanted` names by their key.
     function section(group, options) {
@@ -16,9 +17,27 @@
             body,
         );
         made.build = () => build(made, group, body, wanted);
-        made.refresh = () => made.querySelectorAll(".dreambooth-field").forEach((one) => one.refresh());
+        made.refresh = () => {
+            made.querySelectorAll(".dreambooth-field").forEach((one) => one.refresh());
+            made.querySelector(".dreambooth-count").textContent = group.isList ? String(db.schema.count(group.path)) : digest(group);
+        };
         made.build();
+        made.refresh();
         return made;
+    }
+
+    // What a closed section holds: its basic settings and whatever was changed, in a few words.
+    function digest(group) {
+        const values = db.store.get("values");
+        const shown = group.fields.filter((one) => db.schema.applies(one["x-path"]) && (one["x-basic"] || one["x-path"] in values));
+        return shown.slice(0, MOST_IN_DIGEST).map((one) => `${one.title} ${short(db.schema.value(one["x-path"]))}`).join(", ");
+    }
+
+    function short(value) {
+        if (value === true) return "✓";
+        if (value === false) return "✗";
+        const text = Array.isArray(value) ? String(value.length) : typeof value === "number" ? db.text.number(value) : String(value);
+        return text.length > 24 ? `…${text.slice(-23)}` : text || "–";
     }
 
     function build(made, group, body, wanted) {

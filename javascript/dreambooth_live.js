@@ -38,10 +38,15 @@
         title();
         if (["saved", "sampled", "finished"].includes(event.kind)) db.results.refresh().catch(() => undefined);
         if (event.kind !== "finished") return;
-        db.queue.refresh().catch(() => undefined);
-        db.models.refresh().catch(() => undefined);
+        db.queue.untilOver(run.model).then(db.models.refresh).then(followNext).catch(() => undefined);
         if (localStorage.getItem("dreambooth_sound") === "1") sound();
         if (event.outcome === "failed") db.say.line("problem", [event.what, event.todo].filter(Boolean).join(" "));
+    }
+
+    // The queue goes on with the next model, and so does the page.
+    async function followNext() {
+        const next = db.store.get("queue").entries.find((one) => one.status === "running");
+        if (next && !db.run.isUnderWay(run)) await db.models.choose(next.model);
     }
 
     function title() {

@@ -8,7 +8,7 @@
     function line() {
         const made = db.dom.el("div", { class: "dreambooth-plan", role: "status" });
         const draw = () => show(made);
-        db.store.listen(["plan", "problems"], draw);
+        db.store.listen(["plan", "problems", "isChecking"], draw);
         draw();
         return made;
     }
@@ -17,6 +17,11 @@
         const { el, fill } = db.dom;
         const plan = db.store.get("plan");
         const t = db.words.t;
+        made.setAttribute("aria-busy", String(db.store.get("isChecking") === true));
+        if (!plan && db.store.get("isChecking")) {
+            fill(made, el("span", { class: "dreambooth-plan-why" }, t("Counting")));
+            return;
+        }
         if (!plan) {
             fill(made, el("span", { class: "dreambooth-plan-line" }, t("Choose pictures, and the number of steps appears here.")));
             return;
@@ -47,7 +52,13 @@
     // Answers of questions that were overtaken are thrown away.
     async function check() {
         const number = (asked += 1);
-        const answer = await db.routes.check(db.schema.nested(db.store.get("values")), db.store.get("model"));
+        db.store.put("isChecking", true);
+        let answer;
+        try {
+            answer = await db.routes.check(db.schema.nested(db.store.get("values")), db.models.wantedName());
+        } finally {
+            if (number === asked) db.store.put("isChecking", false);
+        }
         if (number !== asked) return;
         db.store.put("notices", answer.notices || []);
         db.store.put("problems", answer.problems || []);

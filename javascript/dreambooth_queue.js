@@ -2,6 +2,8 @@
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const LOOK_EVERY_MS = 700;
+    const MOST_LOOKS = 60;
 
     function panel() {
         const { el } = db.dom;
@@ -16,6 +18,15 @@
         const answer = await db.routes.queue();
         db.store.put("queue", answer);
         db.store.put("stopped", answer.stopped || []);
+    }
+
+    // A run tells its end before it has left the queue: its report is written in between.
+    async function untilOver(model) {
+        for (let tries = 0; tries < MOST_LOOKS; tries += 1) {
+            await refresh();
+            if (!db.store.get("queue").entries.some((one) => one.status === "running" && one.model === model)) return;
+            await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+        }
     }
 
     function show(made) {
@@ -107,5 +118,5 @@
         }
     }
 
-    db.queue = { panel, refresh };
+    db.queue = { panel, refresh, untilOver };
 })();
