@@ -79,26 +79,28 @@ SHARED: dict[str, Any] = {
     },
 }
 FAST: dict[str, Any] = {"rates": {"learning_rate": 5e-3}, "parts": {"text_encoder_1": {"rate": 2e-3}}}
+# A1111 multiplies parts of LyCORIS' kinds in the file's own precision, and torch 2.1 has no half on a CPU.
+WIDE: dict[str, Any] = joined(FAST, {"saving": {"precision": "fp32"}})
 SLOW: dict[str, Any] = {"rates": {"learning_rate": 4e-4}, "parts": {"text_encoder_1": {"rate": 2e-4}}}
 CONV = {"conv_rank": 3, "conv_alpha": 1.0}
 KINDS: dict[str, dict[str, Any]] = {
     "LoRA": joined(FAST, {"network": {"rank": 4, "alpha": 3.0}}),
     "LoCon": joined(FAST, {"network": {"rank": 4, "alpha": 3.0, **CONV}}),
-    "LoHa": joined(FAST, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0}}),
+    "LoHa": joined(WIDE, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0}}),
     "LoHa, Tucker": joined(
-        FAST, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0, **CONV, "tucker": True, "scalar": True}}
+        WIDE, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0, **CONV, "tucker": True, "scalar": True}}
     ),
-    "LoKr": joined(FAST, {"network": {"kind": "lokr", "rank": 2, "alpha": 1.5, "conv_rank": 2}}),
+    "LoKr": joined(WIDE, {"network": {"kind": "lokr", "rank": 2, "alpha": 1.5, "conv_rank": 2}}),
     "LoKr, both": joined(
-        FAST, {"network": {"kind": "lokr", "rank": 2, "alpha": 1.5, "factor": 8, "decompose_both": True}}
+        WIDE, {"network": {"kind": "lokr", "rank": 2, "alpha": 1.5, "factor": 8, "decompose_both": True}}
     ),
-    "LoKr, whole": joined(FAST, {"network": {"kind": "lokr", "rank": 512}}),
+    "LoKr, whole": joined(WIDE, {"network": {"kind": "lokr", "rank": 512}}),
     "(IA)3": joined(FAST, {"network": {"kind": "ia3"}}),
     "DoRA": joined(FAST, {"network": {"rank": 4, "alpha": 3.0, **CONV, "decompose": True}}),
-    "DoRA LoHa": joined(FAST, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0, "decompose": True}}),
-    "OFT": joined(FAST, {"network": {"kind": "oft", "rank": 8}}),
-    "OFT, bound": joined(FAST, {"network": {"kind": "oft", "rank": 8, "constraint": 1e-2, "rescaled": True}}),
-    "GLoRA": joined(FAST, {"network": {"kind": "glora", "rank": 4, "alpha": 3.0, **CONV}}),
+    "DoRA LoHa": joined(WIDE, {"network": {"kind": "loha", "rank": 4, "alpha": 3.0, "decompose": True}}),
+    "OFT": joined(WIDE, {"network": {"kind": "oft", "rank": 8}}),
+    "OFT, bound": joined(WIDE, {"network": {"kind": "oft", "rank": 8, "constraint": 1e-2, "rescaled": True}}),
+    "GLoRA": joined(WIDE, {"network": {"kind": "glora", "rank": 4, "alpha": 3.0, **CONV}}),
     "full, norms": joined(SLOW, {"network": {"kind": "full", "train_norms": True}}),
     "checkpoint": {
         "network": {"kind": "none"},
