@@ -39,6 +39,7 @@ def counting() -> tuple[Any, list[int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("torch>=2.4")
 def test_compiled_blocks_give_the_same_gradients(tmp_path: Path) -> None:
     model = read_model(tiny_sd1(tmp_path), dtype=torch.float32)
     run = made_run({"network.rank": 2})
@@ -72,7 +73,13 @@ def test_only_on_is_on() -> None:
     assert [compiles(setting) for setting in ("auto", "off", "on")] == [False, False, True]
 
 
+def test_an_older_torch_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.1.2+cu121")
+    assert why_not(CPU) == "it needs PyTorch 2.4, and this is 2.1.2+cu121"
+
+
 @pytest.mark.slow
+@pytest.mark.needs("torch>=2.4")
 def test_what_stands_against_it_is_said() -> None:
     def broken(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no compiler here")
@@ -82,6 +89,7 @@ def test_what_stands_against_it_is_said() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("torch>=2.4")
 @pytest.mark.usefixtures("quick")
 def test_a_run_compiles_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = joined(

@@ -18,6 +18,8 @@ from torch import nn
 from lib_dreambooth.training.precision.checkpointing import units
 
 BACKEND = "inductor"
+# Before, compiled blocks with networks beside their layers could not be computed twice.
+OLDEST = (2, 4)
 # Each block, each picture size and each strength of a network is a compilation of its own.
 MOST_COMPILATIONS = 4096
 MOST_WORDS = 20
@@ -31,6 +33,8 @@ def compiles(setting: str) -> bool:
 
 def why_not(device: torch.device, backend: str = BACKEND) -> str:
     """What stands against compiling here; an empty text where nothing does. Compiles something small."""
+    if version_of(torch.__version__) < OLDEST:
+        return f"it needs PyTorch {OLDEST[0]}.{OLDEST[1]}, and this is {torch.__version__}"
     values = torch.ones(4, device=device, requires_grad=True)
     try:
         compiled = torch.compile(lambda x: (x * 2 + 1).sum(), backend=backend)
@@ -39,6 +43,12 @@ def why_not(device: torch.device, backend: str = BACKEND) -> str:
         # Without a C++ compiler, without Triton (Windows), on a Python too new: each says it in its own way.
         return " ".join(str(error).split()[:MOST_WORDS]) or type(error).__name__
     return ""
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """The first two numbers of a version."""
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)
 
 
 @contextmanager
