@@ -65,7 +65,7 @@ def _subject(story: Story) -> Iterator[Block]:
     facts.pop("family", "")
     digest = facts.pop("SHA-256 of the base", "") or (story.card.base.sha256 if story.card else "")
     rows = [("Base", base or UNKNOWN), ("SHA-256 of the base", digest or UNKNOWN)]
-    rows.append(("Family", _label("model.family", story.family) or UNKNOWN))
+    rows.append(("Family", label_of("model.family", story.family) or UNKNOWN))
     if story.sourced is not None:
         rows += _trained(story.sourced.run, story.family)
     rows += [(beginning(name), text) for name, text in facts.items()]
@@ -77,7 +77,7 @@ def _subject(story: Story) -> Iterator[Block]:
 
 
 def _trained(run: Run, family: str) -> Iterator[tuple[str, str]]:
-    kind = _label("network.kind", run.network.kind)
+    kind = label_of("network.kind", run.network.kind)
     rank = f", rank {run.network.rank}, alpha {alpha_of(run):g}" if is_adapter(run) else ""
     what = [] if made(run) == ("words",) else [f"{kind}{rank}"]
     if run.parts.words.train:
@@ -96,7 +96,7 @@ def _concepts(run: Run) -> Table:
         (
             concept.name or name_only(concept.folder) or NONE,
             name_only(concept.folder) or NONE,
-            _label("concepts.0.role", concept.role),
+            label_of("concepts.0.role", concept.role),
             concept.token or NONE,
             concept.class_token or NONE,
             f"{concept.repeats:,}",
@@ -107,7 +107,8 @@ def _concepts(run: Run) -> Table:
     return Table(head, rows, frozenset({5}))
 
 
-def _label(path: str, value: str) -> str:
+def label_of(path: str, value: str) -> str:
+    """A value in the words of the form."""
     field = field_at(path)
     return labelled(field, value) if field and value else value
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lib_dreambooth.base.files import write_bytes, write_text
 from lib_dreambooth.jobs.report import curves, svg
+from lib_dreambooth.jobs.report.board import board_text
+from lib_dreambooth.jobs.report.board_words import LANGUAGES
 from lib_dreambooth.jobs.report.gathering import document_of
 from lib_dreambooth.jobs.report.markdown import chart_name, markdown
 from lib_dreambooth.jobs.report.page import page
@@ -34,6 +36,8 @@ def write_report(folder: ModelFolder, lineage: str = "") -> tuple[Path, Path]:
     events: list[Step | Validated] = [*curves.steps_of(story.parts), *curves.validations_of(story.parts)]
     write_bytes(place / f"{document.stem}-curves.csv", table_of_points(events))
     text, html = place / f"{document.stem}.md", place / f"{document.stem}.html"
+    for language in LANGUAGES:
+        write_text(place / f"{document.stem}-board-{language}.txt", board_text(story, language))
     write_text(text, markdown(document))
     write_text(html, page(document, lambda picture: small(picture.path)))
     return text, html
