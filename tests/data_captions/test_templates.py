@@ -10,15 +10,15 @@ import pytest
 
 from lib_dreambooth import settings
 from lib_dreambooth.base.errors import FileError, UserError
-from lib_dreambooth.data.captions.compose import caption_for, lines_of, possible_captions, prepare
 from lib_dreambooth.data.captions.choices import Visit
+from lib_dreambooth.data.captions.compose import caption_for, lines_of, possible_captions, prepare
 from lib_dreambooth.data.captions.templates import (
     OBJECT,
     STYLE,
     read_templates,
     templates_of,
-    words_of,
     worded,
+    words_of,
 )
 from lib_dreambooth.data.handling import handlings
 from lib_dreambooth.settings.schema import Captions, Concept, Run

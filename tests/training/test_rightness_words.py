@@ -29,7 +29,7 @@ from tests.training.made_batches import made_batch, made_run
 SEED = 7
 RELATIVE = 1e-5
 BUILDERS = {"sd1": tiny_sd1, "sdxl": tiny_sdxl}
-# Caption 1 of the made batches is "zwx on a blue background"; the name is two tokens. The second encoder of SDXL
+# Caption 1 of the made batches is "zwx on a blue background"; the name is two tokens. SDXL's second encoder
 # takes its pooled state where the ids say that the text ends, so that the plain way must not move the end.
 NUM_VECTORS = {"sd1": 3, "sdxl": 2}
 PARTS = {
