@@ -13,6 +13,7 @@ from lib_dreambooth.formats.kinds import NEEDED, FileKind
 from lib_dreambooth.jobs.disk import FLOAT_BYTES, num_of_part, num_trained, shown, state_bytes
 from lib_dreambooth.settings.meaning import is_adapter
 from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.training.optimizers.fused import in_system_memory
 from lib_dreambooth.training.precision.arithmetic import Arithmetic
 
 
@@ -47,7 +48,14 @@ def memory_need(run: Run, kind: FileKind, arithmetic: Arithmetic) -> MemoryNeed:
     moved = state_bytes(run, count)
     if run.ema.use and run.ema.place == "system":
         moved -= count * FLOAT_BYTES
-    return MemoryNeed(frozen, moved, count * arithmetic.weights.itemsize)
+    gradients = 0 if gives_gradients_back(run) else count * arithmetic.weights.itemsize
+    return MemoryNeed(frozen, moved, gradients)
+
+
+def gives_gradients_back(run: Run) -> bool:
+    """Whether there is never more than one gradient on the device at a time."""
+    is_fused = run.memory.fused_backward == "on" and not is_adapter(run)
+    return is_fused or in_system_memory(run)
 
 
 def width_of(part: str, arithmetic: Arithmetic) -> int:

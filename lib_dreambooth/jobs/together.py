@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -16,6 +17,7 @@ from lib_dreambooth.settings.files import review_text
 from lib_dreambooth.settings.reading import update
 from lib_dreambooth.settings.sources import DECIDED, Sourced
 from lib_dreambooth.settings.writing import text_of
+from lib_dreambooth.training.export.files import Exporter
 from lib_dreambooth.training.precision.devices import choose_device
 from lib_dreambooth.training.processes import Processes, join, leave
 from lib_dreambooth.training.state import TrainingState
@@ -87,14 +89,12 @@ def for_processes(sourced: Sourced, state: TrainingState | None, count: int) -> 
 def silent_desk(folder: ModelFolder) -> Desk:
     """The places of the main process, for somebody who writes nothing but caches."""
 
-    def nobody_exports(ready: object) -> None:
-        return None
-
     return Desk(
         rooms=Rooms(folder.cache_dir, folder.class_images_dir),
         states=folder.states_dir,
         samples=folder.samples_dir,
-        export=nobody_exports,  # type: ignore[arg-type] - only the main process asks it anything
+        # Only the main process asks anything of it.
+        export=lambda ready: cast("Exporter", None),
         started=lambda ready, step: Event(),
     )
 

@@ -65,3 +65,12 @@ def test_whole_weights(mini: LoadedModel) -> None:
     averaged = whole | {"ema": {"use": True, "place": "card"}}
     assert need(averaged)[1] == 4 * 4 * numbers
     assert need(averaged | {"ema": {"use": True, "place": "system"}})[1] == 4 * 3 * numbers
+
+
+def test_gradients_that_are_never_there_together() -> None:
+    whole = {"network": {"kind": "none"}, "optimizer": {"max_grad_norm": 0.0}}
+    assert need(whole)[2] > 0
+    assert need({**whole, "memory": {"fused_backward": "on"}})[2] == 0
+    system = {"memory": {"gradients": "system"}, "length": {"accumulation": 2}}
+    assert need({**whole, **system})[2] == 0
+    assert need({**whole, "memory": {"gradients": "system"}})[2] > 0

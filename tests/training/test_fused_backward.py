@@ -31,7 +31,15 @@ from tests.training.test_optimizers_state import needed
 NUM_STEPS = 8
 PLAIN = {"network.kind": "none", "optimizer.max_grad_norm": 0.0, "rates.warmup": "2 steps"}
 HALF = {"precision.weights": "half", "precision.mixed": "bf16"}
-APART = [pytest.param(known, id=known.name, marks=needed(known)) for known in MAIN if known.apart]
+# Two of them in a fast run.
+FIRST = ("AdamW", "AdaFactor")
+APART = [
+    pytest.param(
+        known, id=known.name, marks=[*needed(known), *([] if known.name in FIRST else [pytest.mark.slow])]
+    )
+    for known in MAIN
+    if known.apart
+]
 WIDTHS = (6, 40, 30, 8)
 
 
@@ -172,6 +180,31 @@ def test_after_an_error_the_optimizer_has_all_its_weights() -> None:
     assert before == after
     loss_of(net, 0).backward()
     assert net.again.weight.grad is not None
+
+
+@pytest.mark.parametrize("way", ["fused", "system"])
+def test_parts_that_rest_and_start_later(way: str) -> None:
+    plain, plain_optimizer = made({})
+    other, other_optimizer = made({})
+    if way == "system":
+        other_optimizer.keep_gradients_in_system_memory()
+    for step in range(4):
+        for net in (plain, other):
+            net.again.requires_grad_(step >= 2)
+        plain_optimizer.set_rates(step)
+        other_optimizer.set_rates(step)
+        loss_of(plain, step).backward()
+        plain_optimizer.step(seed=step)
+        plain_optimizer.zero_grad()
+        if way == "fused":
+            with moving_in_backward(other_optimizer, seed=step):
+                loss_of(other, step).backward()
+        else:
+            loss_of(other, step).backward()
+            assert all(parameter.grad is None for parameter in other.parameters())
+            other_optimizer.step(seed=step)
+            other_optimizer.zero_grad()
+    assert same(weights_of(plain.parts()), weights_of(other.parts()))
 
 
 def asks(changes: dict[str, Any], card_bytes: int = 0, processes: int = 1, scales_loss: bool = False) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lib_dreambooth import settings
@@ -84,6 +85,7 @@ def untouched(path: Path, batch: Batch, noised: Noised, rows: Sequence[int]) -> 
         return predict(model, some, states, batch.size_ids[rows])
 
 
+@pytest.mark.slow
 def test_a_network_is_asked_past_bit_for_bit(path: Path) -> None:
     ask, model = asked(path, DROPOUTS)
     batch = made_batch(dtype=torch.float32)
@@ -99,6 +101,7 @@ def test_a_network_is_asked_past_bit_for_bit(path: Path) -> None:
         assert not torch.equal(predict(model, noised, states, batch.size_ids)[[0, 2]], found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_stored_answers_are_those_of_the_base(path: Path, tmp_path: Path, on_disk: bool) -> None:
     ask, model = asked(path, {})
@@ -153,8 +156,6 @@ def test_who_learns_only_from_the_base_stays_as_it_is(tmp_path: Path, kind: str)
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_outside_a_mask_a_run_asks_the_base(tmp_path: Path) -> None:
-    from PIL import Image
-
     run = MadeRun(tmp_path, joined(LORA, {"length": {"train_for": "2 steps"}}), num_pictures=4)
     masks = tmp_path / "masks"
     masks.mkdir()

@@ -66,6 +66,7 @@ def moving_in_backward(optimizer: Optimizer, seed: int) -> Iterator[Norms]:
         parameter.register_post_accumulate_grad_hook(move)
         for mover in optimizer.movers
         for parameter in mover.parameters()
+        if parameter.requires_grad
     ]
     try:
         with seeded(seed):
