@@ -174,9 +174,9 @@ class Queue:
             change.line = change.line.with_entry(entry)
 
     def settle(self) -> None:
-        """Notes what broke off with its process."""
+        """Notes what broke off with its process; where that cannot be written, the next change does."""
         if any(entry.is_lost for entry in self.line().entries):
-            with self._changing() as change:
+            with contextlib.suppress(UserError), self._changing() as change:
                 change.line = settled(change.line)
 
     @contextlib.contextmanager

@@ -23,7 +23,6 @@ def worker_for(host: Host) -> Worker:
         found = workers.get(key)
         if found is None:
             found = workers[key] = Worker(host)
-            found.queue.settle()
         found.host = host
     return found
 

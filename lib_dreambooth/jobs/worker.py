@@ -36,6 +36,7 @@ class Worker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._current: tuple[Entry, CommandBox] | None = None
+        self.queue.settle()
 
     @property
     def current(self) -> Entry | None:
