@@ -19,6 +19,8 @@ from lib_dreambooth import settings
 from lib_dreambooth.jobs.going_on import resumed
 from lib_dreambooth.jobs.together import follow
 from lib_dreambooth.jobs.training import TrainingJob
+from lib_dreambooth.runs.commands import StopAfterStep
+from lib_dreambooth.runs.events import Event, Step
 from lib_dreambooth.training.processes import Processes, launched
 from lib_dreambooth.training.trainer import preparing
 from tests.training.made_runs import MadeRun
@@ -62,7 +64,7 @@ def carry_on(orders: Sequence[Mapping[str, Any]]) -> None:
         if process.is_main:
             job_of(root, order, process).run()
         else:
-            assert follow(process)
+            assert follow(process) is ("stop_at" not in order)
     preparing.resolve, Processes.sum_gradients = resolve, summed  # type: ignore[method-assign]
 
 
@@ -78,6 +80,13 @@ def job_of(root: Path, order: Mapping[str, Any], process: Processes) -> Training
 
         job = resumed(run.folder, run.library.results(), change, processes=process.count)
     job.process = process
+    if "stop_at" in order:
+
+        def stop(event: Event) -> None:
+            if isinstance(event, Step) and event.step == order["stop_at"]:
+                job.box.send(StopAfterStep())
+
+        job.listeners = (stop,)
     return job
 
 

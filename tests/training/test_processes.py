@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 
 from lib_dreambooth import settings
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.cli.running import taking_part
+from lib_dreambooth.jobs import together
 from lib_dreambooth.jobs.together import card_of, for_processes
 from lib_dreambooth.runs.events import Step
 from lib_dreambooth.runs.reading import read_events
@@ -53,6 +56,22 @@ def test_each_process_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     assert card_of("auto", ALONE) == "auto"
 
 
+def test_the_same_command_takes_part_in_other_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    args = argparse.Namespace(dry_run=True)
+    assert taking_part(args) is None
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert taking_part(args) is None
+    monkeypatch.setenv("RANK", "1")
+    assert taking_part(args) == 0
+    followed: list[Processes] = []
+    monkeypatch.setattr(together, "follow", lambda process: bool(followed.append(process)))
+    assert taking_part(argparse.Namespace()) == 130
+    assert followed == [Processes(1, 2, 1)]
+
+
 def test_the_total_batch_stays_with_other_numbers_of_processes() -> None:
     def sourced_of(accumulation: int) -> settings.Sourced:
         return settings.update(settings.defaults(), {"length.accumulation": accumulation}, "test")
@@ -90,7 +109,11 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
     carry_on(in_one)
     first = (single / "one" / GRADIENTS).read_bytes()
     # Each goes on with the state of the other.
-    launch(2, *in_two, {"root": str(single / "one"), "values": {}, "changes": LONGER})
+    more = {"root": str(single / "one"), "values": {}, "changes": LONGER}
+    # What the main process is asked for, all do.
+    stopped = {"root": str(tmp_path / "stopped"), "values": VALUES, "stop_at": 2}
+    launch(2, *in_two, more, stopped)
+    assert MadeRun(tmp_path / "stopped", {}).newest().step == 2
     carry_on([{"root": str(single / "two"), "values": {}, "changes": LONGER}])
     same_weights(MadeRun(double / "one", {}), MadeRun(double / "two", {}))
     assert (single / "one" / GRADIENTS).read_bytes() == first
