@@ -158,7 +158,7 @@ def body_of(route: Route, request: Request, data: bytes) -> Any:
         if kind == JSON and data.strip():
             values |= json_table(data)
         known = {field.name for field in msgspec.structs.fields(route.body)}
-        return msgspec.convert({n: v for n, v in values.items() if n in known}, route.body, strict=False)
+        return typed({name: value for name, value in values.items() if name in known}, route.body)
     if kind != JSON:
         raise UserError(
             "the body is not said to be JSON.", todo=f"Send it as Content-Type: {JSON}.", code="not-json"
@@ -168,6 +168,16 @@ def body_of(route: Route, request: Request, data: bytes) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             f"the body is not what is taken here: {error}.", todo="See /docs.", code="bad-body"
+        ) from error
+
+
+def typed(values: dict[str, Any], kind: type) -> Any:
+    """Values as a body, texts read as numbers where those are wanted; raises UserError."""
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise UserError(
+            f"this is not what is taken here: {error}.", todo="See /docs.", code="bad-body"
         ) from error
 
 
