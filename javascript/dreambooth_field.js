@@ -106,9 +106,9 @@
     function linesOf(field, path, id) {
         const { el } = db.dom;
         const isList = field["x-kind"] === "texts";
-        const area = el("textarea", { id, class: "dreambooth-input", rows: field["x-lines"] || 2, spellcheck: "false", oninput: () => set(path, isList ? area.value.split("\n").filter((line) => line.trim()) : area.value) });
+        const area = el("textarea", { id, class: "dreambooth-input", rows: field["x-lines"] || 2, spellcheck: "false", oninput: () => set(path, isList ? area.value.split("\n").filter((line) => line.trim()) : typed(field, area.value)) });
         area.show = (value) => {
-            if (document.activeElement !== area) area.value = isList ? (value || []).join("\n") : value || "";
+            if (document.activeElement !== area) area.value = isList ? (value || []).join("\n") : shown(value);
         };
         if (isList) area.placeholder = db.words.t("one a line");
         return area;

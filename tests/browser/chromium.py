@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -31,6 +32,11 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 POLL_S = 0.05
+# The protocol is spoken on the descriptors 3 and 4 of the browser; a shell takes no others above 9.
+START = (
+    "import fcntl, os, sys; held = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]; "
+    "[os.dup2(one, number) for number, one in zip((3, 4), held)]; os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 class Failed(AssertionError):
@@ -45,11 +51,12 @@ class Chromium:
         self._profile = tempfile.mkdtemp(prefix="dreambooth-chromium-")
         child_in, self._out = os.pipe()
         self._in, child_out = os.pipe()
-        # The protocol is spoken on the descriptors 3 and 4 of the browser.
-        command = f'exec "$0" "$@" 3<&{child_in} 4>&{child_out} 2>/dev/null'
         arguments = [program, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", command, *arguments], pass_fds=(child_in, child_out), stdout=subprocess.DEVNULL
+            [sys.executable, "-c", START, str(child_in), str(child_out), *arguments],
+            pass_fds=(child_in, child_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(child_in)
         os.close(child_out)
@@ -208,7 +215,8 @@ class Page:
         hit = self.js(
             f"""(() => {{const one = document.querySelector({found});
             const top = document.elementFromPoint({x}, {y});
-            return one === top || one.contains(top) || Boolean(top && top.contains(one)) ? "" : String(top && top.outerHTML).slice(0, 200);}})()"""
+            const isReached = one === top || one.contains(top) || Boolean(top && top.contains(one));
+            return isReached ? "" : String(top && top.outerHTML).slice(0, 200);}})()"""
         )
         if hit:
             raise Failed(f"{selector} lies under {hit}")
@@ -218,9 +226,11 @@ class Page:
     def press_text(self, text: str, within: str = "body", timeout_s: float = 20) -> None:
         """A click on the visible button with these words."""
         self.wait(
-            f"""(() => {{for (const old of document.querySelectorAll("[data-pressed]")) delete old.dataset.pressed;
+            f"""(() => {{
+            document.querySelectorAll("[data-pressed]").forEach((old) => delete old.dataset.pressed);
             const all = [...document.querySelectorAll({json.dumps(within)} + " button")];
-            const one = all.find((one) => one.textContent.trim() === {json.dumps(text)} && one.checkVisibility());
+            const is = (one) => one.textContent.trim() === {json.dumps(text)} && one.checkVisibility();
+            const one = all.find(is);
             if (one) one.dataset.pressed = "1"; return Boolean(one);}})()""",
             timeout_s,
         )
@@ -230,7 +240,8 @@ class Page:
         """Writes over what stands in a box, as typing does."""
         self.place(selector)
         self.js(
-            f"(() => {{const one = document.querySelector({json.dumps(selector)}); one.focus(); one.select();}})()"
+            f"""(() => {{const one = document.querySelector({json.dumps(selector)});
+            one.focus(); one.select();}})()"""
         )
         if text:
             self.send("Input.insertText", text=text)
@@ -255,7 +266,8 @@ class Page:
             f"""(() => {{const list = document.querySelector({json.dumps(selector)});
             const wanted = {json.dumps(value)};
             const one = [...list.options].find((one) => one.value === wanted || one.textContent === wanted);
-            if (!one) throw new Error("no entry " + wanted + " among " + [...list.options].map((one) => one.textContent));
+            const all = [...list.options].map((one) => one.textContent);
+            if (!one) throw new Error("no entry " + wanted + " among " + all);
             list.value = one.value; list.dispatchEvent(new Event("input", {{bubbles: true}}));
             list.dispatchEvent(new Event("change", {{bubbles: true}}));}})()"""
         )

@@ -1,0 +1,95 @@
+"""The page of a host of plain folders, served for a browser, and what a person does on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from lib_dreambooth.hosts.standalone import StandaloneHost
+from lib_dreambooth.hosts.ui_command import HERE, bound, made_app, put_mini
+from lib_dreambooth.jobs.worker import Worker
+from tests.browser.chromium import Chromium, Page
+
+FIRST_PORT = 17870
+# Where screenshots are kept, for whoever wants to look at them.
+SHOTS = "DREAMBOOTH_SCREENSHOTS"
+
+
+class HostIn(StandaloneHost):
+    """The host whose user reads a language."""
+
+    def __init__(self, models: Path, language: str = "en") -> None:
+        super().__init__(models)
+        self.reads = language
+
+    @property
+    def language(self) -> str:
+        return self.reads
+
+
+class Served:
+    """The page in a thread of this process."""
+
+    def __init__(self, root: Path, language: str = "en", users: dict[str, str] | None = None) -> None:
+        self.root = root
+        self.host = HostIn(root / "models", language)
+        put_mini(self.host.paths)
+        self.worker = Worker(self.host)
+        socket = bound(HERE, FIRST_PORT)
+        self.address = f"http://{HERE}:{socket.getsockname()[1]}/"
+        config = uvicorn.Config(made_app(self.host, self.worker, users or {}), log_level="warning")
+        self.server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self.server.run, args=([socket],), daemon=True)
+        self._thread.start()
+        while not self.server.started:
+            time.sleep(0.02)
+
+    def open(self, browser: Chromium, theme: str = "light", size: tuple[int, int] = (1280, 900)) -> Page:
+        """The page, ready to be used."""
+        page = browser.open(f"{self.address}?__theme={theme}", size)
+        ready(page)
+        return page
+
+    def close(self) -> None:
+        self.worker.close(60)
+        self.server.should_exit = True
+        self._thread.join(20)
+
+
+def ready(page: Page) -> None:
+    """Waits until the page has come together."""
+    page.wait("document.querySelector('#dreambooth_panel_start')", 60)
+    page.wait("document.querySelectorAll('#dreambooth_base option').length > 0")
+    page.wait("window.sdDreambooth.store.get('isChecking') === false", 60)
+
+
+def show(page: Page, panel: str) -> None:
+    page.press(f"#dreambooth_tab_{panel}")
+    page.wait(f"document.querySelector('#dreambooth_panel_{panel}').checkVisibility()")
+
+
+def set_field(page: Page, path: str, value: str) -> None:
+    """Finds a setting by its path in the search of the training panel and types over it."""
+    show(page, "training")
+    page.type("#dreambooth_search", path.replace("concepts.0", "concepts.*"))
+    field = f"#dreambooth_panel_training [data-path={json.dumps(path)}]"
+    page.wait(f"document.querySelector({json.dumps(field)}).checkVisibility()")
+    page.type(f"{field} .dreambooth-input", value)
+
+
+def values(page: Page) -> dict[str, Any]:
+    """The form as the one value that is sent."""
+    found = page.js("sdDreambooth.schema.nested(sdDreambooth.store.get('values'))")
+    assert isinstance(found, dict)
+    return found
+
+
+def kept_picture(page: Page, name: str, tmp_path: Path) -> Path:
+    """A screenshot, beside the others where a folder for them is named."""
+    return page.picture(Path(os.environ.get(SHOTS) or tmp_path) / f"{name}.png")

@@ -1,0 +1,77 @@
+"""A beginner's way: from dropped pictures to a picture of what was trained, with a reload in the middle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium
+from tests.browser.served import Served, kept_picture, ready, set_field, show
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+RUN = "sdDreambooth.store.get('run')"
+
+
+def test_pictures_become_a_network_and_a_picture(
+    browser: Chromium, served: Served, pictures: Path, tmp_path: Path
+) -> None:
+    page = served.open(browser)
+    page.give_files("#dreambooth_files", sorted(pictures.iterdir()))
+    page.wait("(sdDreambooth.schema.value('concepts.0.folder') || '').includes('.pictures')")
+    page.type("#dreambooth_name", "ring")
+    page.type("#dreambooth_trigger", "zwx")
+    set_field(page, "length.train_for", "12")
+    page.choose('#dreambooth_panel_training [data-path="length.train_for"] select', "steps")
+    set_field(page, "previews.prompts", "a zwx ring on a white background")
+    set_field(page, "previews.steps", "4")
+    set_field(page, "logging.every", "1")
+    show(page, "start")
+    page.wait(
+        "document.querySelector('.dreambooth-start .dreambooth-plan-line').innerText.includes('= 12 steps')",
+        60,
+    )
+    assert "8 pictures x 1 repeat = 8 visits" in page.text(".dreambooth-start .dreambooth-plan-line")
+    kept_picture(page, "start", tmp_path)
+
+    page.press("#dreambooth_start_train")
+    page.wait("document.querySelector('#dreambooth_panel_progress').checkVisibility()", 60)
+    page.wait(f"{RUN} && {RUN}.losses.length > 2", 120)
+    page.reload()
+    ready(page)
+    page.wait(f"{RUN} && {RUN}.losses.length > 2", 60)
+    assert page.js(f"{RUN}.model") == "ring"
+    page.wait(f"{RUN}.finished", 240)
+    assert page.js(f"{RUN}.finished.outcome") == "done"
+    # Every step is there once, in its order, across the reload.
+    assert page.js(f"{RUN}.losses.map((one) => one[0])") == list(range(1, 13))
+    page.wait("document.querySelectorAll('.dreambooth-preview-row img').length > 0")
+    page.wait("[...document.querySelectorAll('.dreambooth-preview-row img')].every((one) => one.complete)")
+    kept_picture(page, "progress", tmp_path)
+
+    show(page, "queue")
+    page.wait(
+        "document.querySelector('#dreambooth_panel_queue').innerText.includes('done, after 12 steps')", 60
+    )
+    show(page, "results")
+    newest = '.dreambooth-result[data-name="ring-000012"]'
+    page.wait(f"document.querySelector({json.dumps(newest)})")
+    page.press_text("Try it", newest)
+    page.wait("document.querySelector('#dreambooth_try_prompt').value.includes('<lora:ring-000012:1>')")
+    page.type("#dreambooth_try_steps", "4")
+    page.press("#dreambooth_try_draw")
+    page.wait("(document.querySelector('.dreambooth-tried img') || {}).naturalWidth === 128", 120)
+    kept_picture(page, "try", tmp_path)
+    assert page.errors == []
+
+
+def test_train_says_why_it_cannot_start(browser: Chromium, served: Served) -> None:
+    page = served.open(browser)
+    page.type("#dreambooth_name", "nothing")
+    page.press("#dreambooth_start_train")
+    page.wait("document.querySelector('.dreambooth-said-problem')")
+    assert "Dataset Directory" in page.text(".dreambooth-saying")
+    folder = '.dreambooth-start [data-path="concepts.0.folder"]'
+    page.wait(f"document.querySelector({json.dumps(folder)}).classList.contains('dreambooth-wrong')")
+    assert "Name its folder" in page.text(f"{folder} .dreambooth-problem")
