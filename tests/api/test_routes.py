@@ -141,7 +141,7 @@ def test_a_plan_in_a_line(made: Made, tmp_path: Path) -> None:
     assert (plan["total_steps"], plan["family"], plan["disk_is_enough"]) == (2, "sd1", True)
     assert plan["counts"]["LoRA"] == 1
     assert not made.host.paths.models.exists()
-    lost = short_run(tmp_path / "p", concepts={}) | {"concepts": [{"folder": "/nowhere"}]}
+    lost = short_run(tmp_path / "p") | {"concepts": [{"folder": "/nowhere"}]}
     assert made.post("/plan", {"settings": lost}, 422)["error"]["code"] == "folder-missing"
 
 

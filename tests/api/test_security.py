@@ -32,6 +32,14 @@ WITH_BODY = [row for row in zip(EVERY, IDS, strict=True) if row[0][1].body is no
 EACH_BODY = pytest.mark.parametrize(
     ("prefix", "route"), [row for row, _ in WITH_BODY], ids=[name for _, name in WITH_BODY]
 )
+QUESTIONS = [
+    (row, name)
+    for row, name in zip(EVERY, IDS, strict=True)
+    if row[1].method == "GET" and row[1].answer != "events"
+]
+EACH_QUESTION = pytest.mark.parametrize(
+    ("prefix", "route"), [row for row, _ in QUESTIONS], ids=[name for _, name in QUESTIONS]
+)
 NAME = "riho"
 SECRET = "canary-7f3a"
 USER = {"ann": "pass:word"}
@@ -195,6 +203,7 @@ WRONG_LOGINS = (
 )
 
 
+@pytest.mark.slow
 @EACH
 def test_a_wrong_login_is_none(guarded: Made, prefix: str, route: Route) -> None:
     for headers in WRONG_LOGINS:
@@ -247,6 +256,7 @@ def test_the_own_page_is_answered(named: Made) -> None:
         assert named.client.get(f"{PREFIX}/about", headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 @EACH_BODY
 def test_oversized_bodies_are_not_read(named: Made, prefix: str, route: Route) -> None:
     def parts() -> Iterator[bytes]:
@@ -259,6 +269,7 @@ def test_oversized_bodies_are_not_read(named: Made, prefix: str, route: Route) -
     assert named.client.request(route.method, path, content=parts(), headers=json_type).status_code == 413
 
 
+@pytest.mark.slow
 @EACH_BODY
 def test_bodies_that_are_none(named: Made, prefix: str, route: Route) -> None:
     headers = {"content-type": "application/json"}
@@ -268,6 +279,7 @@ def test_bodies_that_are_none(named: Made, prefix: str, route: Route) -> None:
         assert answer.json()["error"]["code"] != "internal-error"
 
 
+@pytest.mark.slow
 @EACH_BODY
 def test_forms_of_other_pages_are_no_json(named: Made, prefix: str, route: Route) -> None:
     if route.takes_anything:
@@ -278,9 +290,8 @@ def test_forms_of_other_pages_are_no_json(named: Made, prefix: str, route: Route
         assert answer.status_code == 415
 
 
-@pytest.mark.parametrize(
-    ("prefix", "route"), [row for row in EVERY if row[1].method == "GET" and row[1].answer != "events"]
-)
+@pytest.mark.slow
+@EACH_QUESTION
 def test_asking_changes_nothing(place: Place, prefix: str, route: Route) -> None:
     run = place.run()
     run.log.close()
@@ -296,6 +307,7 @@ def test_asking_changes_nothing(place: Place, prefix: str, route: Route) -> None
     assert made.client.head(path_of(prefix, route)).status_code == 405
 
 
+@pytest.mark.slow
 @EACH
 def test_traversal_in_every_part_of_the_path(named: Made, prefix: str, route: Route) -> None:
     if not route.parts:
