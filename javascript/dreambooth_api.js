@@ -15,9 +15,13 @@
         }
     }
 
+    // Where the host asks programs for a password its page has a token instead; pictures carry it in their address.
     function address(path) {
         const page = window.location.pathname.replace(/[^/]*$/, "");
-        return `${window.location.origin}${page}dreambooth/v1/${path}`;
+        const found = new URL(`${window.location.origin}${page}dreambooth/v1/${path}`);
+        const token = db.app.root().dataset.token;
+        if (token) found.searchParams.set("token", token);
+        return found.href;
     }
 
     async function ask(method, path, body) {

@@ -18,19 +18,20 @@ ROOT = "dreambooth_root"
 WAITING = "The page is coming. If it does not, reload it; the browser's console says why."
 
 
-def build(host: Host, worker: object = None, **blocks: Any) -> Any:
+def build(host: Host, worker: object = None, token: str = "", **blocks: Any) -> Any:
     """The tab as gradio Blocks, for every gradio from 3.41 on; `blocks` go to gradio's own class.
 
-    What the page shows and does goes through the routes, which know the `worker`.
+    What the page shows and does goes through the routes, which know the `worker`; `token` opens them.
     """
     import gradio
 
     with gradio.Blocks(analytics_enabled=False, title="Dreambooth", **blocks) as page:
-        gradio.HTML(place(host.language), elem_id="dreambooth_page")
+        gradio.HTML(place(host.language, token), elem_id="dreambooth_page")
     return page
 
 
-def place(language: str = "") -> str:
+def place(language: str = "", token: str = "") -> str:
     """The element that the page is put into."""
     words = html.escape(json.dumps(catalogue(language), ensure_ascii=False), quote=True)
-    return f'<div id="{ROOT}" class="dreambooth-root" data-words="{words}"><p>{WAITING}</p></div>'
+    attributes = f'id="{ROOT}" class="dreambooth-root" data-token="{html.escape(token)}" data-words="{words}"'
+    return f"<div {attributes}><p>{WAITING}</p></div>"
