@@ -10,7 +10,7 @@
         const form = db.form.section(concepts, { open: true, wanted: ["role", "folder", "repeats", "token", "class_token", "prompt", "class_prompt", "class_folder"] });
         const shown = el("div", { class: "dreambooth-dataset" }, el("p", { class: "dreambooth-empty" }, t("Press Look at the pictures.")));
         db.form.follow([form]);
-        return el("div", {}, form, el("div", { class: "dreambooth-row" }, button(t("Look at the pictures"), () => look(shown), { kind: "primary", id: "dreambooth_look" })), shown);
+        return el("div", {}, form, el("div", { class: "dreambooth-row" }, button(t("Look at the pictures"), () => look(shown), { kind: "primary", id: "dreambooth_look" })), shown, card(t("Edit all captions of the first concept"), db.captions.editor()));
     }
 
     async function look(shown) {

@@ -55,6 +55,8 @@
         deleteResult: (one) => ask("DELETE", `${of(one.model)}/results/${enc(one.id)}`),
         promote: (one, name) => post(`${of(one.model)}/results/${enc(one.id)}/promote`, { name }),
         dataset: (settings) => post("dataset/scan", { settings, thumbnails: true }),
+        editCaptions: (wish) => post("dataset/captions/edit", wish),
+        undoCaptions: (folder) => post("dataset/captions/undo", { folder }),
         draw: async (request) => ({ url: db.api.address(`drawn/${enc((await post("draw", request)).id)}`) }),
         importRecipe: async (file, asRun) => post("settings/import", { name: file.name, base64: await base64(file), as_run: asRun }),
     };
