@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_dreambooth.cli.output import Out
 from lib_dreambooth.cli.running import say_findings
-from lib_dreambooth.settings.length import LengthPlan, plan_line
+from lib_dreambooth.settings.length import LengthPlan, plan_line, plural
 from lib_dreambooth.settings.outline import Outline, outline
 from lib_dreambooth.settings.schema import Run
 
@@ -34,6 +34,7 @@ def say_plan(plan: RunPlan, model: str, out: Out) -> None:
     extra = {
         "base": f"{plan.run.model.base}, {plan.kind.title()}",
         "model": model,
+        **({"words": words_text(plan.run)} if plan.run.parts.words.train else {}),
         **({"class pictures": f"{plan.new_class_pictures:,} to be drawn"} if plan.new_class_pictures else {}),
         **({"last file": shown[-1]} if shown else {}),
         "memory": plan.memory.text(),
@@ -80,6 +81,11 @@ def say(
     out.table([(f"{name}:", text) for name, text in rows])
     answer = as_json(found, arithmetic, plan, forecast or {})
     out.result(answer | {"paths": list(paths), "disk_bytes": disk_bytes, "memory_bytes": memory_bytes})
+
+
+def words_text(run: Run) -> str:
+    """The new words and how many vectors each has."""
+    return ", ".join(f"{word.name} of {word.vectors} {plural(word.vectors, 'vector')}" for word in run.words)
 
 
 def times_text(steps: Sequence[int] | None, every: str) -> str:

@@ -4,7 +4,7 @@ import io
 import json
 
 from lib_dreambooth import settings
-from lib_dreambooth.cli.dry_run import say
+from lib_dreambooth.cli.dry_run import say, words_text
 from lib_dreambooth.cli.output import Out
 from lib_dreambooth.settings.length import plan_epoch, plan_length
 from lib_dreambooth.settings.schema import Run
@@ -35,3 +35,8 @@ def test_the_plan_of_an_endless_run_for_programs() -> None:
     found = json.loads(out.stdout.getvalue())  # type: ignore[attr-defined]
     assert (found["total_steps"], found["saves"], found["previews"]) == (None, None, [])
     assert found["steps_per_epoch"] == 6 and found["arithmetic"].endswith("until stopped")
+
+
+def test_the_words_of_a_plan() -> None:
+    words = [{"name": "zwx", "vectors": 1}, {"name": "wug", "vectors": 3}]
+    assert words_text(settings.read({"words": words}).run) == "zwx of 1 vector, wug of 3 vectors"

@@ -41,6 +41,18 @@ def test_without_prompts_useful_ones_are_made() -> None:
     assert {row[2:] for row in made} == {(420420, 512, 512)}
 
 
+def test_new_words_are_called() -> None:
+    run = settings.read(
+        {
+            "concepts": [{"folder": "a", "token": "wug", "class_token": "dog"}],
+            "words": [{"name": "wug"}, {"name": "dax"}],
+            "parts": {"words": {"train": True}},
+        }
+    ).run
+    prompts = [prompt.prompt for prompt in prompts_of(run)]
+    assert prompts[0] == "wug dog" and prompts[3:] == ["dax", "a dog"]
+
+
 def test_concepts_settings_and_sanity_come_in_order() -> None:
     made = previews(
         {

@@ -1,8 +1,8 @@
 """Whether words are learnt: judged by pixels of pictures that are drawn with the files.
 
-A word alone finds what the model can draw already: it is taught from pictures of a purple ring, and starts from
-directions of chance. A ring with a spot in its middle is nothing that the model can draw, whatever it is told:
-with all states of a prompt free to move it showed none in 36 pictures. That takes a network beside the word.
+A word alone finds what the model can draw already: it is taught from pictures of a purple ring, and starts in
+directions of chance. A ring with a spot in its middle is nothing that the model can draw, whatever it is
+told (with every state of a prompt free to move, none in 36 pictures): that takes a network beside the word.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib_dreambooth.data.captions.words import has_word
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.sampling.generator import Request
 from lib_dreambooth.sampling.picture_settings import PictureSettings
@@ -79,6 +80,8 @@ def made_prompts(run: Run, captions: Sequence[str] = ()) -> list[PreviewPrompt]:
         if concept.role == "train":
             words = [concept.token, concept.class_token]
             calls.append(" ".join(word for word in words if word))
+    if run.parts.words.train:
+        calls += [word.name for word in run.words if not any(has_word(call, word.name) for call in calls)]
     calls = [*dict.fromkeys(call for call in (run.metadata.trigger, *calls) if call)]
     if not calls:
         return [PreviewPrompt(text) for text in (*captions, WITHOUT_SUBJECT)]
