@@ -4,7 +4,9 @@
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const ROOT = "dreambooth_root";
     const LOOK_EVERY_MS = 500;
+    const FORM = "dreambooth_form";
     let mounted = null;
+    let isRestored = false;
 
     const PANELS = [
         ["start", "Start", () => db.start.panel()],
@@ -41,6 +43,7 @@
         fill(place, db.top.row(), said, tabs, bodies);
         show(localStorage.getItem("dreambooth_panel") || "start");
         db.plan.follow();
+        db.store.listen(["values", "newName"], db.dom.debounced(keepForm, LOOK_EVERY_MS));
         await goOnWhereWeWere();
     }
 
@@ -50,7 +53,25 @@
         db.schema.use(schema);
         db.store.put("presets", presets);
         await db.models.refresh();
-        if (!Object.keys(db.store.get("values")).length) firstValues();
+        isRestored = restored();
+        if (!isRestored && !Object.keys(db.store.get("values")).length) firstValues();
+    }
+
+    // What was typed outlives a reload of the page, in this window alone.
+    function restored() {
+        try {
+            const kept = JSON.parse(sessionStorage.getItem(FORM) || "null");
+            if (!kept) return false;
+            db.store.put("newName", kept.newName || "");
+            db.store.put("values", Object.fromEntries(Object.entries(kept.values).filter(([path]) => db.schema.field(path))));
+            return true;
+        } catch (error) {
+            return false;
+        }
+    }
+
+    function keepForm() {
+        sessionStorage.setItem(FORM, JSON.stringify({ values: db.store.get("values"), newName: db.store.get("newName") || "" }));
     }
 
     // One concept to fill in, on the base that the host has loaded.
@@ -67,7 +88,7 @@
         const running = entries.find((one) => one.status === "running");
         const names = db.store.get("models").map((one) => one.name);
         const wanted = running ? running.model : localStorage.getItem("dreambooth_model");
-        if (wanted && names.includes(wanted)) await db.models.choose(wanted);
+        if (wanted && names.includes(wanted)) await db.models.choose(wanted, isRestored);
         if ((db.store.get("stopped") || []).length && !running) db.say.note(db.store.get("stopped").map((one) => one.sentence).join(" "));
     }
 

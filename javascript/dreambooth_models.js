@@ -9,11 +9,12 @@
         db.store.put("bases", bases);
     }
 
-    async function choose(name) {
+    // With `keepsForm` what was typed and not saved stays on the page.
+    async function choose(name, keepsForm) {
         db.store.put("model", name);
         localStorage.setItem("dreambooth_model", name);
         if (!name) return;
-        await load();
+        if (keepsForm !== true) await load();
         await db.live.follow(name);
         await db.results.refresh();
     }

@@ -41,7 +41,7 @@ def odd(field: Field) -> tuple[str, Any]:
     option, kind, default = field.option, field.kind, plain(field.default)
     if kind == "switch":
         return str(not default).lower(), not default
-    if kind == "text" and option.choices and not option.open_choices:
+    if kind in ("text", "whole") and option.choices and not option.open_choices:
         number, other = next((n, one) for n, one in enumerate(option.choices) if one != default)
         return str(number), other
     if kind == "duration":
