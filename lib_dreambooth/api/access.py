@@ -20,6 +20,12 @@ TOKEN_HEADER, TOKEN_QUERY = "x-dreambooth-token", "token"
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+@lru_cache(maxsize=1)
+def page_token() -> str:
+    """What the page sends where the host asks programs for a password and its page for none."""
+    return secrets.token_urlsafe(24)
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Why a call is not answered, with the status that HTTP has for it."""
@@ -40,7 +46,7 @@ class Access:
 
     login: Callable[[Request], bool | None]
     names: frozenset[str] = frozenset()
-    token: str = field(default_factory=lambda: page_token(), repr=False)
+    token: str = field(default_factory=page_token, repr=False)
 
     def refusal(self, request: Request, host: Host) -> Refusal | None:
         """What is wrong with a call before anything of it is looked at."""
@@ -62,12 +68,6 @@ class Access:
     def _has_token(self, request: Request) -> bool:
         sent = request.headers.get(TOKEN_HEADER) or request.query_params.get(TOKEN_QUERY) or ""
         return same(sent, self.token)
-
-
-@lru_cache(maxsize=1)
-def page_token() -> str:
-    """What the page sends where the host asks programs for a password and its page for none."""
-    return secrets.token_urlsafe(24)
 
 
 def gradio_login(request: Request) -> bool | None:

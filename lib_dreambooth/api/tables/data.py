@@ -15,26 +15,26 @@ from lib_dreambooth.api.tables.settings import Settings
 from lib_dreambooth.base.errors import UserError
 
 
-class Looking(Settings, kw_only=True):
+class Looking(Settings, frozen=True, kw_only=True):
     """The settings whose concepts are looked at; `thumbnails` adds a small picture of each."""
 
     thumbnails: bool = False
 
 
-class Folder(Body, kw_only=True):
+class Folder(Body, frozen=True, kw_only=True):
     """A folder with pictures."""
 
     folder: str
 
 
-class Proposing(Folder, kw_only=True):
+class Proposing(Folder, frozen=True, kw_only=True):
     """Triggers are never proposed."""
 
     triggers: list[str] = msgspec.field(default_factory=list)
     separator: str = ","
 
 
-class Editing(Folder, kw_only=True):
+class Editing(Folder, frozen=True, kw_only=True):
     """An edit over all captions: replace, replace-tag, add, remove, reorder, prune, write. Nothing is written
     unless `apply` is set.
 
@@ -58,21 +58,21 @@ class Editing(Folder, kw_only=True):
     apply: bool = False
 
 
-class Undoing(Folder, kw_only=True):
+class Undoing(Folder, frozen=True, kw_only=True):
     """The last edit, or that with a number; `redo` makes an undone one again."""
 
     number: int = 0
     redo: bool = False
 
 
-class Captions(Answer, kw_only=True):
+class Captions(Answer, frozen=True, kw_only=True):
     """Every picture with its caption."""
 
     captions: list[dict[str, Any]]
     findings: list[dict[str, Any]]
 
 
-class Edited(Answer, kw_only=True):
+class Edited(Answer, frozen=True, kw_only=True):
     """What an edit does, or did, to each file."""
 
     action: str
@@ -82,7 +82,7 @@ class Edited(Answer, kw_only=True):
     failed: list[dict[str, Any]]
 
 
-class Undone(Answer, kw_only=True):
+class Undone(Answer, frozen=True, kw_only=True):
     """What taking an edit back did."""
 
     number: int
@@ -92,7 +92,7 @@ class Undone(Answer, kw_only=True):
     failed: dict[str, str]
 
 
-class Edit(Answer, kw_only=True):
+class Edit(Answer, frozen=True, kw_only=True):
     """An edit that can be taken back."""
 
     number: int

@@ -14,7 +14,7 @@ from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.lock import holder_of
 
 
-class About(Answer, kw_only=True):
+class About(Answer, frozen=True, kw_only=True):
     """Version, host and language; `may_name_folders` is off where places on this machine cannot be named."""
 
     version: str
@@ -23,7 +23,7 @@ class About(Answer, kw_only=True):
     may_name_folders: bool
 
 
-class Status(Answer, kw_only=True):
+class Status(Answer, frozen=True, kw_only=True):
     """`job` is the entry under way here, `progress` how far it is; `host_is` what the host does."""
 
     job: dict[str, Any] | None
@@ -34,7 +34,7 @@ class Status(Answer, kw_only=True):
     host_is: str
 
 
-class Base(Answer, kw_only=True):
+class Base(Answer, frozen=True, kw_only=True):
     """A checkpoint of the host; `name` is its path below the host's folder."""
 
     id: str
@@ -43,7 +43,7 @@ class Base(Answer, kw_only=True):
     num_bytes: int
 
 
-class Standing(Answer, kw_only=True):
+class Standing(Answer, frozen=True, kw_only=True):
     """How far the last run came: `step` is the newest state's, `outcome` empty while it has no end."""
 
     was_begun: bool
@@ -55,7 +55,7 @@ class Standing(Answer, kw_only=True):
     num_steps: int | None
 
 
-class Model(Answer, kw_only=True):
+class Model(Answer, frozen=True, kw_only=True):
     """A model folder; `in_use` says whether a run is under way there, in any process."""
 
     name: str
@@ -69,7 +69,7 @@ class Model(Answer, kw_only=True):
     standing: Standing
 
 
-class NewModel(Body, kw_only=True):
+class NewModel(Body, frozen=True, kw_only=True):
     """A name, and what it is trained from: an id of the list of bases, or a path where that is allowed."""
 
     name: str

@@ -14,13 +14,13 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.runs.folder import ModelFolder
 
 
-class Named(Body, kw_only=True):
+class Named(Body, frozen=True, kw_only=True):
     """A model by its name."""
 
     model_name: str = ""
 
 
-class Creating(Body, kw_only=True):
+class Creating(Body, frozen=True, kw_only=True):
     """A name and a checkpoint that the host lists."""
 
     new_model_name: str = ""

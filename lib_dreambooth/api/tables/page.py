@@ -14,7 +14,7 @@ from lib_dreambooth.base.errors import UserError
 LARGEST_PART = 8 << 20
 
 
-class Part(Body, kw_only=True):
+class Part(Body, frozen=True, kw_only=True):
     """A part of a file in base64; without an `upload` a new one begins. `begin` is where the part belongs."""
 
     name: str
@@ -24,7 +24,7 @@ class Part(Body, kw_only=True):
     is_last: bool = True
 
 
-class Upload(Answer, kw_only=True):
+class Upload(Answer, frozen=True, kw_only=True):
     """`upload` is for the next file, `folder` what a concept is to name: the folder, or a single zip."""
 
     upload: str
@@ -32,7 +32,7 @@ class Upload(Answer, kw_only=True):
     file: str
 
 
-class Drawing(Body, kw_only=True):
+class Drawing(Body, frozen=True, kw_only=True):
     """A picture; networks stand in the prompt as <lora:name:0.8>. `base` is an id or a path."""
 
     prompt: str
@@ -46,13 +46,13 @@ class Drawing(Body, kw_only=True):
     height: int = 0
 
 
-class Drawn(Answer, kw_only=True):
+class Drawn(Answer, frozen=True, kw_only=True):
     """The picture by its id."""
 
     id: str
 
 
-class SoFar(Answer, kw_only=True):
+class SoFar(Answer, frozen=True, kw_only=True):
     """Events that draw the last run again; `last` is the number to follow the stream from."""
 
     events: list[dict[str, Any]]

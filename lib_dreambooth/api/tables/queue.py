@@ -16,7 +16,7 @@ from lib_dreambooth.jobs.entries import ENDED, RESUME, TRAIN, Entry, shown
 DRAWN_STEPS = 2000
 
 
-class Queued(Answer, kw_only=True):
+class Queued(Answer, frozen=True, kw_only=True):
     """An entry; `is_held` waits for somebody to begin it, `is_here` belongs to this process."""
 
     id: str
@@ -37,14 +37,14 @@ class Queued(Answer, kw_only=True):
     is_here: bool
 
 
-class Line(Answer, kw_only=True):
+class Line(Answer, frozen=True, kw_only=True):
     """Everything in its order; `stops`: what waits is held back when the current run has ended."""
 
     entries: list[Queued]
     stops: bool
 
 
-class Planned(Answer, kw_only=True):
+class Planned(Answer, frozen=True, kw_only=True):
     """What a run would do, in a line and in numbers; `files` are those for use, `findings` about pictures.
 
     `rates` are the curves of the learning rates, by part.
@@ -70,14 +70,14 @@ class Planned(Answer, kw_only=True):
     rates: dict[str, list[tuple[int, float]]]
 
 
-class Ordered(Answer, kw_only=True):
+class Ordered(Answer, frozen=True, kw_only=True):
     """The entry, and what its run would do; null where that depends on the run before it."""
 
     entry: Queued
     plan: Planned | None
 
 
-class Order(Body, kw_only=True):
+class Order(Body, frozen=True, kw_only=True):
     """A run of a model. `action` train: a new one with `settings` (the model is made where there is none,
     from `base` or the settings' base); resume: the rest of the last one, or `more_steps`, with `changes`.
 
@@ -94,7 +94,7 @@ class Order(Body, kw_only=True):
     starts: bool = True
 
 
-class Asked(Body, kw_only=True):
+class Asked(Body, frozen=True, kw_only=True):
     """A run that is only thought of; the model need not be there."""
 
     model: str = "new model"
@@ -103,32 +103,32 @@ class Asked(Body, kw_only=True):
     base: str = ""
 
 
-class Place(Body, kw_only=True):
+class Place(Body, frozen=True, kw_only=True):
     """A place among those that wait, from 0."""
 
     to: int
 
 
-class Changed(Body, kw_only=True):
+class Changed(Body, frozen=True, kw_only=True):
     """Values by path that the copy has in place of its model's."""
 
     changes: dict[str, Any] = msgspec.field(default_factory=dict)
     starts: bool = True
 
 
-class Switch(Body, kw_only=True):
+class Switch(Body, frozen=True, kw_only=True):
     """On or off."""
 
     on: bool = True
 
 
-class Which(Body, kw_only=True):
+class Which(Body, frozen=True, kw_only=True):
     """An entry by its id, or all that are held back."""
 
     id: str = ""
 
 
-class Stopped(Answer, kw_only=True):
+class Stopped(Answer, frozen=True, kw_only=True):
     """A run that broke off: when and at what it last was, and what is saved."""
 
     model: str
@@ -144,7 +144,7 @@ class Stopped(Answer, kw_only=True):
     sentence: str
 
 
-class Nothing(Body, kw_only=True):
+class Nothing(Body, frozen=True, kw_only=True):
     """Nothing needs to be said."""
 
 

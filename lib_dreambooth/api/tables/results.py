@@ -15,7 +15,7 @@ from lib_dreambooth.base.host import ADAPTERS, CHECKPOINTS, EMBEDDINGS
 REFRESHED = {"adapter": ADAPTERS, "checkpoint": CHECKPOINTS, "embedding": EMBEDDINGS}
 
 
-class Result(Answer, kw_only=True):
+class Result(Answer, frozen=True, kw_only=True):
     """A file for use; `is_ours` off: it lies where it can only be told of. `preview_id` may be empty."""
 
     id: str
@@ -32,7 +32,7 @@ class Result(Answer, kw_only=True):
     preview_id: str
 
 
-class Sample(Answer, kw_only=True):
+class Sample(Answer, frozen=True, kw_only=True):
     """A preview; `nearest_id` is the training picture most like it, or empty."""
 
     id: str
@@ -45,7 +45,7 @@ class Sample(Answer, kw_only=True):
     nearest_id: str
 
 
-class State(Answer, kw_only=True):
+class State(Answer, frozen=True, kw_only=True):
     """A state to go on from; only the newest whole one is used."""
 
     step: int
@@ -53,7 +53,7 @@ class State(Answer, kw_only=True):
     num_bytes: int
 
 
-class Sending(Answer, kw_only=True):
+class Sending(Answer, frozen=True, kw_only=True):
     """What goes into txt2img: `prompt` with the tag, `checkpoint` to choose, `text` for the whole form."""
 
     kind: str
@@ -66,7 +66,7 @@ class Sending(Answer, kw_only=True):
     sample_id: str
 
 
-class Promoting(Body, kw_only=True):
+class Promoting(Body, frozen=True, kw_only=True):
     """A plain name in the folder that the host lists; `replaces` what has it, `moves` instead of copying."""
 
     name: str
@@ -74,14 +74,14 @@ class Promoting(Body, kw_only=True):
     moves: bool = False
 
 
-class Promoted(Answer, kw_only=True):
+class Promoted(Answer, frozen=True, kw_only=True):
     """The file under its new name."""
 
     name: str
     file: str
 
 
-class Deleted(Answer, kw_only=True):
+class Deleted(Answer, frozen=True, kw_only=True):
     """What is gone, side files included."""
 
     files: list[str]

@@ -24,20 +24,20 @@ SHORT = {
 MOST_EVENTS = 20_000
 
 
-class Told(Body, kw_only=True):
+class Told(Body, frozen=True, kw_only=True):
     """pause, go-on, save, sample, cancel (after the step, saves), finish-epoch, discard (saves nothing)."""
 
     command: str
 
 
-class Taken(Answer, kw_only=True):
+class Taken(Answer, frozen=True, kw_only=True):
     """The command as the run knows it."""
 
     model: str
     command: str
 
 
-class Events(Answer, kw_only=True):
+class Events(Answer, frozen=True, kw_only=True):
     """Events in their order; `last` is the number to ask from next time."""
 
     events: list[dict[str, Any]]

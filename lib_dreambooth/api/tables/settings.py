@@ -27,14 +27,14 @@ from lib_dreambooth.settings.writing import text_of
 OWN_PRESETS = ".presets"
 
 
-class Settings(Body, kw_only=True):
+class Settings(Body, frozen=True, kw_only=True):
     """Nested tables (or a TOML text), and values by path over them."""
 
     settings: dict[str, Any] | str = msgspec.field(default_factory=dict)
     changes: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class Problem(Answer, kw_only=True):
+class Problem(Answer, frozen=True, kw_only=True):
     """What is wrong, at which setting, and what to do."""
 
     code: str
@@ -43,7 +43,7 @@ class Problem(Answer, kw_only=True):
     todo: str = ""
 
 
-class Reviewed(Answer, kw_only=True):
+class Reviewed(Answer, frozen=True, kw_only=True):
     """The settings that could be taken, every problem, every warning, and where each value is from."""
 
     settings: dict[str, Any]
@@ -52,7 +52,7 @@ class Reviewed(Answer, kw_only=True):
     sources: dict[str, str]
 
 
-class Preset(Answer, kw_only=True):
+class Preset(Answer, frozen=True, kw_only=True):
     """A preset by its name; `is_own` says whether the user saved it."""
 
     name: str
@@ -60,7 +60,7 @@ class Preset(Answer, kw_only=True):
     is_own: bool
 
 
-class Change(Answer, kw_only=True):
+class Change(Answer, frozen=True, kw_only=True):
     """One setting that a preset changes."""
 
     path: str
@@ -69,28 +69,28 @@ class Change(Answer, kw_only=True):
     after: Any
 
 
-class Applied(Answer, kw_only=True):
+class Applied(Answer, frozen=True, kw_only=True):
     """Settings under a preset, and what is different from before."""
 
     settings: dict[str, Any]
     changes: list[Change]
 
 
-class Wanted(Settings, kw_only=True):
+class Wanted(Settings, frozen=True, kw_only=True):
     """A preset over settings; it sets the length by the number of pictures where that is known."""
 
     preset: str
     pictures: int = 0
 
 
-class Keeping(Settings, kw_only=True):
+class Keeping(Settings, frozen=True, kw_only=True):
     """A preset of the user's own, without what belongs to its subject."""
 
     name: str
     about: str = ""
 
 
-class Recipe(Body, kw_only=True):
+class Recipe(Body, frozen=True, kw_only=True):
     """A file of another tool: as text, or its bytes in base64. `as_run` repeats what the tool did."""
 
     name: str
@@ -99,21 +99,21 @@ class Recipe(Body, kw_only=True):
     as_run: bool = False
 
 
-class Imported(Answer, kw_only=True):
+class Imported(Answer, frozen=True, kw_only=True):
     """The settings of a recipe, and what became of each of its keys."""
 
     settings: dict[str, Any]
     report: dict[str, Any]
 
 
-class Exporting(Settings, kw_only=True):
+class Exporting(Settings, frozen=True, kw_only=True):
     """Settings for kohya's scripts; `family` where the base leaves it open."""
 
     family: str = ""
     name: str = "config.toml"
 
 
-class Exported(Answer, kw_only=True):
+class Exported(Answer, frozen=True, kw_only=True):
     """Texts by file name, how to start it, and what could not be said."""
 
     files: dict[str, str]
@@ -122,7 +122,7 @@ class Exported(Answer, kw_only=True):
     left_out: list[str]
 
 
-class Text(Answer, kw_only=True):
+class Text(Answer, frozen=True, kw_only=True):
     """Settings as a TOML file."""
 
     text: str
