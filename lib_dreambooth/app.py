@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 # The page of the tab, once there is one.
 PAGE = "lib_dreambooth.ui.page"
-TOKEN_BYTES = 24
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,8 +33,6 @@ class InWebui:
     def __init__(self, host: WebuiHost) -> None:
         self.host = host
         self._worker: Worker | None = None
-        # Whoever may load the page may use its routes, also where only programs are asked for a password.
-        self.token = secrets.token_urlsafe(TOKEN_BYTES)
 
     @property
     def worker(self) -> Worker:
@@ -54,7 +50,9 @@ class InWebui:
         off = what_is_off()
         if not off and importlib.util.find_spec(PAGE) is not None:
             try:
-                return importlib.import_module(PAGE).build(self.host, self.worker, self.token)
+                from lib_dreambooth.api.access import page_token
+
+                return importlib.import_module(PAGE).build(self.host, self.worker, page_token())
             except Exception as error:  # the edge of a page: the WebUI would drop the tab without a word
                 log.exception("the page could not be made")
                 off = [
@@ -72,10 +70,9 @@ class InWebui:
         LazyRoutes(app, self._routes).stand_in()
 
     def _routes(self) -> Any:
-        from lib_dreambooth.api.access import Access, gradio_login
         from lib_dreambooth.api.routes import router
 
-        return router(self.worker, self.host, Access(gradio_login, token=self.token))
+        return router(self.worker, self.host)
 
 
 _here: InWebui | None = None
