@@ -16,8 +16,9 @@ from typing import Protocol
 
 from lib_dreambooth.base.host import Guest
 
-# Between two turns where nobody is seen to wait, and how long the lock is left alone in one.
-INTERVAL_S, APART_S = 0.25, 0.006
+# Between two turns where nobody is seen to wait, and how long the lock is left alone in one: a thread that
+# is woken needs longer on a busy machine, and a job that was announced is waited for.
+INTERVAL_S, APART_S, WOKEN_S, ANNOUNCED_S = 0.25, 0.006, 0.03, 0.3
 # A task that is still announced after so many turns will never come: its request failed before the lock.
 PATIENCE = 3
 LOOK_S = 0.3
@@ -110,12 +111,13 @@ class Turns:
         """Between two steps, in the thread of the run."""
         is_asked = self._is_card_asked_for()
         is_time = time.monotonic() - self._last >= INTERVAL_S
-        if not (is_asked or is_time or self.line.is_anyone_there()):
+        is_seen = is_asked or self.line.is_anyone_there()
+        if not (is_seen or is_time):
             return
         with guest.aside():
             if is_asked:
                 self._hand_over(guest)
-            self._step_back(guest)
+            self._step_back(guest, WOKEN_S if is_seen else APART_S, ANNOUNCED_S if is_asked else 0.0)
             self.residents.leave()
         if self._has_left:
             guest.take_card()
@@ -180,11 +182,15 @@ class Turns:
         guest.leave_card()
         self.residents.come_back()
 
-    def _step_back(self, guest: Guest) -> None:
+    def _step_back(self, guest: Guest, at_least_s: float, announced_s: float) -> None:
         self._guest = guest
+        announced = set(self.line.tasks())
+        begun = time.monotonic()
         self._release()
         try:
-            time.sleep(APART_S)
+            time.sleep(at_least_s)
+            while time.monotonic() - begun < announced_s and announced & set(self.line.tasks()):
+                time.sleep(APART_S)
         finally:
             self._acquire()
             self._guest = None

@@ -116,7 +116,7 @@ def test_a_picture_that_nobody_announced_finds_its_model_too(stage: Stage) -> No
     assert stage.residents.of("run leaves") == stage.residents.of("run takes") == 1
 
 
-@pytest.mark.parametrize("number", [2, 12])
+@pytest.mark.parametrize("number", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_many_at_once_have_their_turns_and_the_run_has_its_own(stage: Stage, number: int) -> None:
     thread = stage.start()
     found: list[str] = []
@@ -161,7 +161,10 @@ def test_what_the_host_brought_to_the_card_by_itself_leaves_it_again(stage: Stag
     assert stage.residents.log == ["host leaves", "host leaves", "host comes back"]
 
 
-def test_a_job_that_never_comes_is_not_waited_for_for_ever(stage: Stage) -> None:
+def test_a_job_that_never_comes_is_not_waited_for_for_ever(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns_module, "ANNOUNCED_S", 0.01)
     stage.line.announced["task(failed before the lock)"] = 0.0
     thread = stage.start()
     until(lambda: stage.steps > 5 * PATIENCE)
@@ -206,6 +209,7 @@ def test_a_pause_leaves_everything_to_the_host(stage: Stage) -> None:
     assert stage.residents.of("run leaves") == stage.residents.of("run takes") == 1
 
 
+@pytest.mark.slow
 def test_training_first_lets_pictures_wait_for_its_end_and_nothing_else(stage: Stage) -> None:
     stage.is_training_first = True
     thread = stage.start()
@@ -229,7 +233,7 @@ def test_training_first_lets_pictures_wait_for_its_end_and_nothing_else(stage: S
     assert found == ["host True"]
 
 
-@pytest.mark.parametrize("how", ["the choice", "a pause"])
+@pytest.mark.parametrize("how", [pytest.param("the choice", marks=pytest.mark.slow), "a pause"])
 def test_a_picture_that_waits_comes_when_the_user_wants_it(stage: Stage, how: str) -> None:
     stage.is_training_first = True
     thread = stage.start()
