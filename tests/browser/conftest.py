@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.browser.served import Served
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chromium]:
+    if os.name == "nt":
+        pytest.skip("needs file descriptors that a browser on Windows is not given")
     found = Chromium()
     yield found
     found.close()
