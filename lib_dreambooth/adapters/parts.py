@@ -89,6 +89,16 @@ def previewing(trainable: Trainable, strength: float = 1.0) -> Iterator[None]:
         trainable.training(True)
 
 
+@contextlib.contextmanager
+def silenced(trainable: Trainable) -> Iterator[None]:
+    """While open, the model answers as if no network and no word were there; whole weights have no such way."""
+    trainable.strength(0.0)
+    try:
+        yield
+    finally:
+        trainable.strength(1.0)
+
+
 def start_parts(parts: list[Part], part: str) -> None:
     """What `Trainable.start` does."""
     for found in parts:
