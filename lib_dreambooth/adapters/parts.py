@@ -91,7 +91,7 @@ def previewing(trainable: Trainable, strength: float = 1.0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silenced(trainable: Trainable) -> Iterator[None]:
-    """While open, the model answers as if no network and no word were there; whole weights have no such way."""
+    """While open, the model answers as if no network or word were there; whole weights have no such way."""
     trainable.strength(0.0)
     try:
         yield
