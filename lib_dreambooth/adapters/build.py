@@ -95,11 +95,11 @@ def attach_network(ground: Ground, roots: Mapping[str, nn.Module], dtype: torch.
     rates: dict[Target, dict[str, float]] = {}
     for each in planned:
         new = _new(ground, each, module_at(roots[each.target.part], each.target.path))
-        beside = new if start is None else start.beside(each, new)
-        adapters[each.target] = beside
+        made = new if start is None else start.beside(each, new)
+        adapters[each.target] = made
         plus = each.rate * plus_ratio(network, each.target.part)
         rates[each.target] = {
-            role: plus if role in PLUS_ROLES else each.rate for role, _ in beside.named_parameters()
+            role: plus if role in PLUS_ROLES else each.rate for role, _ in made.named_parameters()
         }
     for target in norms_left_in(ground) if network.train_norms else ():
         differences = start.norm(target) if start is not None else None

@@ -178,7 +178,7 @@ class Dense(nn.Module):
         own = self._own()
         shrunk = [own[name] for name in SHRUNK.get(self.kind, ()) if name in own]
         if not shrunk:
-            return layer.weight.new_zeros((), dtype=torch.bool)
+            return next(self.parameters()).new_zeros((), dtype=torch.bool)
         form, parts = self._as_in_file()
         lengths = [product_of(form, parts, _weight_of(layer, parts)).norm()]
         lengths += [parts[BIAS].norm()] if BIAS in parts else []
