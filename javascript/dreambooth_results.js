@@ -24,6 +24,10 @@
         const { el, fill } = db.dom;
         const results = db.store.get("results") || [];
         const t = db.words.t;
+        // Cards that are there stay as they are: somebody may have a hand on a strength.
+        const key = JSON.stringify([db.store.get("model"), results]);
+        if (made.listed === key) return;
+        made.listed = key;
         if (!results.length) {
             fill(made, el("p", { class: "dreambooth-empty" }, db.store.get("model") ? t("This model has made no files yet.") : t("Choose a model at the top.")));
             return;
