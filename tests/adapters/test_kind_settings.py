@@ -197,6 +197,7 @@ def test_what_means_nothing_is_named(network: dict[str, Any], paths: set[str]) -
     assert {path for path in found if path.startswith("network.")} == paths
 
 
+@pytest.mark.slow
 def test_what_means_nothing_does_nothing(sd1: LoadedModel) -> None:
     idle = {"rank": 8, "text_rank": 2, "conv_rank": 4, "layer_ranks": {"*": 0}, "rank_stabilised": True}
     plain = attached_to(sd1, network={"kind": "oft", "rank": 8})
@@ -209,7 +210,7 @@ def test_what_means_nothing_does_nothing(sd1: LoadedModel) -> None:
 
 
 def test_a_preview_of_half_strength_is_half_way(sd1: LoadedModel) -> None:
-    """At the first layer of a text encoder, where what follows has bent nothing yet."""
+    """Of one layer, where nothing that follows has bent it."""
     attached = attached_to(sd1, network={**KINDS["dora"], **ONE})
     as_if_trained(attached)
     layer = module_at(sd1.modules[UNET], LAYER)
