@@ -7,8 +7,6 @@ import signal
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.runs.commands import Command
 from lib_dreambooth.runs.events import DONE, Event
@@ -18,8 +16,7 @@ from lib_dreambooth.settings.reading import update
 from lib_dreambooth.settings.sources import DECIDED, Sourced
 from lib_dreambooth.settings.writing import text_of
 from lib_dreambooth.training.export.files import Exporter
-from lib_dreambooth.training.precision.devices import choose_device
-from lib_dreambooth.training.processes import Processes, join, leave
+from lib_dreambooth.training.processes import Processes, device_for, join, leave
 from lib_dreambooth.training.state import TrainingState
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.desk import Desk
@@ -44,7 +41,7 @@ def follow(process: Processes) -> bool:
     join(process)
     said = process.agreed(None)
     run = review_text(said[SETTINGS], "settings of the run").sourced.run
-    device = choose_device(card_of(run.memory.device, process))
+    device = device_for(run.memory.device, process)
     desk = silent_desk(ModelFolder.open(Path(said[FOLDER])))
     control = Control(NoCommands(), nothing)
     try:
@@ -55,13 +52,6 @@ def follow(process: Processes) -> bool:
         return False
     finally:
         leave()
-
-
-def card_of(setting: str, process: Processes) -> str:
-    """The device of the settings; each process of a machine has a card of its own."""
-    if process.is_alone or setting not in ("auto", "cuda") or not torch.cuda.is_available():
-        return setting
-    return f"cuda:{process.local_rank}"
 
 
 def for_processes(sourced: Sourced, state: TrainingState | None, count: int) -> Sourced:

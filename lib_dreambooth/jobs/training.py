@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lib_dreambooth.base.awake import awake
 from lib_dreambooth.base.host import Alone, Sharing
@@ -18,7 +17,7 @@ from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
 from lib_dreambooth.jobs.report.told import told_facts
 from lib_dreambooth.jobs.report.writing import write_report
-from lib_dreambooth.jobs.together import card_of, lead
+from lib_dreambooth.jobs.together import lead
 from lib_dreambooth.runs.commands import CommandBox
 from lib_dreambooth.runs.events import Event, Started, Warned
 from lib_dreambooth.runs.folder import ModelFolder
@@ -32,16 +31,12 @@ from lib_dreambooth.training.export.files import Exporter
 from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.logs.starting import outside_logs
-from lib_dreambooth.training.precision.devices import choose_device
-from lib_dreambooth.training.processes import ALONE, Processes, leave
+from lib_dreambooth.training.processes import ALONE, Processes, device_for, leave
 from lib_dreambooth.training.state import TrainingState
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.preparing import Rooms
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.trainer import Desk, Ended, Trainer
-
-if TYPE_CHECKING:
-    import torch
 
 log = logging.getLogger(__name__)
 Listener = Callable[[Event], None]
@@ -76,7 +71,7 @@ class TrainingJob:
         with held(self.folder.path), awake():
             sourced = complete(on_base(self.sourced, Path(self.folder.checked_base().path)))
             # Before anything is kept: a device that is not here is no run.
-            self._device(sourced)
+            device_for(sourced.run.memory.device, self.process, self.host_device)
             check_words(sourced.run, self.results, self.earlier)
             copy = self.folder.keep_settings(text_of(sourced))
             try:
@@ -96,7 +91,7 @@ class TrainingJob:
                 warn(events, found.sentence(), ", ".join(found.paths), found.code)
             control = Control(self.box, events.emit, self.sharing)
             desk = self._desk(copy)
-            device = self._device(sourced)
+            device = device_for(sourced.run.memory.device, self.process, self.host_device)
             lead(self.process, folder, sourced)
             logs = {"model_name": folder.name, "logs_dir": folder.logs_dir, "run_id": self.run_id}
             with outside_logs(sourced.run, events, **logs):  # type: ignore[arg-type]
@@ -105,9 +100,6 @@ class TrainingJob:
                     return trainer.run()
                 finally:
                     leave()
-
-    def _device(self, sourced: Sourced) -> torch.device:
-        return choose_device(card_of(sourced.run.memory.device, self.process), self.host_device)
 
     def _report(self) -> None:
         try:

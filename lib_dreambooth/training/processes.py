@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.training.precision.devices import choose_device
 
 # Numbers that are summed over all processes at once.
 PORTION = 1 << 24
@@ -117,6 +118,18 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def card_of(setting: str, process: Processes) -> str:
+    """The device of the settings; each process of a machine has a card of its own."""
+    if process.is_alone or setting not in ("auto", "cuda") or not torch.cuda.is_available():
+        return setting
+    return f"cuda:{process.local_rank}"
+
+
+def device_for(setting: str, process: Processes, host_device: str | None = None) -> torch.device:
+    """Where this process trains; raises UserError where that is not here."""
+    return choose_device(card_of(setting, process), host_device)
 
 
 def portioned(tensors: Sequence[Tensor]) -> list[list[Tensor]]:

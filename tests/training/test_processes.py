@@ -13,11 +13,11 @@ from lib_dreambooth import settings
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.cli.running import taking_part
 from lib_dreambooth.jobs import together
-from lib_dreambooth.jobs.together import card_of, for_processes
+from lib_dreambooth.jobs.together import for_processes
 from lib_dreambooth.runs.events import Step
 from lib_dreambooth.runs.reading import read_events
 from lib_dreambooth.settings.writing import text_of
-from lib_dreambooth.training.processes import ALONE, Processes, launched, portioned
+from lib_dreambooth.training.processes import ALONE, Processes, card_of, launched, portioned
 from lib_dreambooth.training.state import Surroundings, TrainingState
 from tests.training.helping_process import GRADIENTS, carry_on, launch
 from tests.training.made_runs import LORA, NUM_STEPS, MadeRun, joined
