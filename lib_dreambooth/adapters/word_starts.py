@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ def attach_words(
 
 def table_of(root: nn.Module) -> Tensor:
     """A text encoder's own rows; transformers 5 has them one level higher."""
-    inner = getattr(root, "text_model", root)
+    inner: Any = getattr(root, "text_model", root)
     weight: Tensor = inner.embeddings.token_embedding.weight
     return weight
 

@@ -61,6 +61,8 @@ def prepare(
     text: str, captions: Captions, concept: Concept, is_class: bool = False, wording: Wording = NO_WORDS
 ) -> tuple[Line, ...]:
     """The lines that a visit draws from, at least one, each maybe empty."""
+    sentences: tuple[str, ...]
+    words: tuple[str, ...]
     if is_class:
         # What new words call is kept out of the class as a token is.
         make, template, sentences, words = class_prompt, concept.class_prompt, ("",), ()
