@@ -79,12 +79,21 @@ class Trainable(Protocol):
 
 @contextlib.contextmanager
 def previewing(trainable: Trainable, strength: float = 1.0) -> Iterator[None]:
-    """While open, no dropout acts and the network has another strength."""
+    """While open, nothing learns, no dropout acts and the network has another strength.
+
+    PyTorch multiplies in another order for what may learn: without this, files would give pictures that
+    differ from previews in their last digit.
+    """
+    learning = [part.parameter for part in trainable.parts() if part.parameter.requires_grad]
     trainable.training(False)
     trainable.strength(strength)
     try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
         yield
     finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
         trainable.strength(1.0)
         trainable.training(True)
 

@@ -227,6 +227,13 @@ def test_a_checkpoint_says_how_it_is_drawn(saying: str, tmp_path: Path) -> None:
         assert are_same(read_back(found, label, tmp_path / f"read back {label}"), previews), label
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_an_xl_lora_gives_the_preview(dtype: torch.dtype, tmp_path: Path) -> None:
+    base = tiny_sdxl(tmp_path, dtype=dtype)
+    found = trained(tmp_path, "lora", "fp32", {"parts": {"text_encoder_2": {"rate": 1e-2}}}, base)
+    assert are_same(drawn(tmp_path / "read back", base, found.files[""]), found.previews[""])
+
+
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_half_precision_is_close_to_the_preview(kind: str, tmp_path: Path) -> None:
     found = trained(tmp_path, kind, "fp16")

@@ -102,10 +102,6 @@ def test_two_encoders(kind: str, tmp_path: Path) -> None:
     """SDXL: vectors for both encoders in one file."""
     base = tiny_sdxl(tmp_path)
     found = made(tmp_path, kind, base)
-    pictures = drawn(found, tmp_path / "read back", base)
-    # So narrow a network beside two encoders rounds its last bit by where its weights lie in memory.
-    assert (
-        are_same(pictures, found.previews) if kind == "word" else likeness(pictures, found.previews) >= 55.0
-    )
+    assert are_same(drawn(found, tmp_path / "read back", base), found.previews)
     for path in found.embeddings:
         assert set(read_embedding(path).vectors) == {"text_encoder", "text_encoder_2"}

@@ -117,7 +117,9 @@ class Trainer:
         self._share_state()
         self._refuse_early(None)
         deterministic = run.draws.deterministic or self.device.type == "cpu"
-        switches = switched(tf32=run.precision.tf32, deterministic=deterministic)
+        # PyTorch takes it as leave to be less exact on CPUs too, and previews would not be what files give.
+        tf32 = run.precision.tf32 and self.device.type == "cuda"
+        switches = switched(tf32=tf32, deterministic=deterministic)
         self.control.on_aside = given_back.enter_context(switches)
         given_back.callback(self._forget_switches)
         preparer = Preparer(run, self.device, self.desk.rooms, self.control, self.emit, self.process)
