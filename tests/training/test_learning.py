@@ -135,7 +135,7 @@ def test_the_base_does_not_know_the_subject() -> None:
     assert not shown(BASE.draw(subject_prompts())).any()
 
 
-# One test for all that a run is asked: training is what costs, minutes of it. Whole weights once, LoRA everywhere.
+# One test for all that a run is asked: training is what costs. Whole weights once, LoRA in each environment.
 @pytest.mark.parametrize("kind", ["LoRA", pytest.param("whole", marks=pytest.mark.needs("torch>=2.4"))])
 def test_the_subject_is_learned_and_the_class_is_kept(kind: str, tmp_path: Path) -> None:
     taught = teach(tmp_path, KINDS[kind], BESIDE)
