@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
-# The page of the tab, once there is one.
-PAGE = "lib_dreambooth.ui.page"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,27 +30,25 @@ class InWebui:
 
     def __init__(self, host: WebuiHost) -> None:
         self.host = host
-        self._worker: Worker | None = None
 
     @property
     def worker(self) -> Worker:
         """The queue and its thread, from when they are first needed."""
-        if self._worker is None:
-            from lib_dreambooth.jobs.worker import Worker
+        from lib_dreambooth.jobs.registry import worker_for
 
-            self._worker = Worker(self.host)
-        return self._worker
+        return worker_for(self.host)
 
     def tab(self) -> Any:
         """The page as Blocks; never an error, which would leave the user without a tab."""
         from lib_dreambooth.hosts.placeholder import placeholder
 
         off = what_is_off()
-        if not off and importlib.util.find_spec(PAGE) is not None:
+        if not off:
             try:
                 from lib_dreambooth.api.access import page_token
+                from lib_dreambooth.ui import page
 
-                return importlib.import_module(PAGE).build(self.host, self.worker, page_token())
+                return page.build(self.host, self.worker, page_token())
             except Exception as error:  # the edge of a page: the WebUI would drop the tab without a word
                 log.exception("the page could not be made")
                 off = [

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.adapters.parts import Part, moving_roots, start_parts, stop_parts
+from lib_dreambooth.adapters.parts import Part, moving_roots, put_back, start_parts, state_of, stop_parts
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
 from lib_dreambooth.formats.lora import AdapterModule
@@ -93,13 +93,11 @@ class Attached:
 
     def state(self) -> dict[str, Tensor]:
         """Every trained tensor by a name that stays the same between runs."""
-        return {part.name: part.parameter.detach() for part in self.parts()}
+        return state_of(self.parts())
 
-    @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Puts a `state` back in place; parameters stay the same objects."""
-        for part in self.parts():
-            part.parameter.copy_(state[part.name])
+        put_back(self.parts(), state)
 
     def training(self, is_on: bool) -> None:
         """Whether dropouts act."""

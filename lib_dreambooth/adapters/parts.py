@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -75,6 +76,18 @@ class Trainable(Protocol):
     def eject(self) -> None:
         """Gives the model back; doing so twice does nothing."""
         ...
+
+
+def state_of(parts: Iterable[Part]) -> dict[str, Tensor]:
+    """What `Trainable.state` gives."""
+    return {part.name: part.parameter.detach() for part in parts}
+
+
+@torch.no_grad()
+def put_back(parts: Iterable[Part], state: Mapping[str, Tensor]) -> None:
+    """What `Trainable.load` does."""
+    for part in parts:
+        part.parameter.copy_(state[part.name])
 
 
 @contextlib.contextmanager

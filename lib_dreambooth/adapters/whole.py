@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_dreambooth.adapters.blocks import is_in_block, original_names
-from lib_dreambooth.adapters.parts import Part, moving_roots, start_parts, stop_parts
+from lib_dreambooth.adapters.parts import Part, moving_roots, put_back, start_parts, state_of, stop_parts
 from lib_dreambooth.adapters.planning import Ground, nothing_left, rate_of, useless_rates
 from lib_dreambooth.adapters.targets import TEXT_PREFIX
 from lib_dreambooth.base.errors import SettingsError, UserError
@@ -56,13 +56,11 @@ class Whole:
 
     def state(self) -> dict[str, Tensor]:
         """Every trained tensor by part and name, `text_model.` included whatever the library calls it."""
-        return {part.name: part.parameter.detach() for part in self._parts}
+        return state_of(self._parts)
 
-    @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Puts a `state` back in place; parameters stay the same objects."""
-        for part in self._parts:
-            part.parameter.copy_(state[part.name])
+        put_back(self._parts, state)
 
     def training(self, is_on: bool) -> None:
         """Nothing here is left out by chance."""

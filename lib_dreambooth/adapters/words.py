@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.adapters.parts import Part, start_parts, stop_parts
+from lib_dreambooth.adapters.parts import Part, put_back, start_parts, state_of, stop_parts
 
 # The part of a run that all words belong to, with its own rate, start and stop.
 WORDS = "words"
@@ -57,13 +57,11 @@ class Words:
 
     def state(self) -> dict[str, Tensor]:
         """All rows by the names of their parts."""
-        return {part.name: part.parameter.detach() for part in self.parts()}
+        return state_of(self.parts())
 
-    @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Puts a `state` back in place; parameters stay the same objects."""
-        for part in self.parts():
-            part.parameter.copy_(state[part.name])
+        put_back(self.parts(), state)
 
     def training(self, is_on: bool) -> None:
         """Nothing here is left out by chance."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lib_dreambooth.jobs.plan import RunPlan
     from lib_dreambooth.jobs.standing import Standing
     from lib_dreambooth.jobs.training import TrainingJob
-    from lib_dreambooth.runs.folder import ModelFolder
     from lib_dreambooth.settings.sources import Sourced
 
 
@@ -77,19 +76,14 @@ def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) 
 
     Raises UserError for what cannot be.
     """
+    from lib_dreambooth.jobs.on_resume import changes_for_rest, rates_text, settings_of_state
+
+    todo = "--steps N trains N steps more, --over starts over from the base."
+    changes = changes_for_rest(job, plan, standing, todo)
     state, total = job.state, plan.length.total_steps
-    step = state.step if state is not None else 0
-    is_over = not standing.has_rest and total == standing.num_steps
-    if is_over or (total is not None and step >= total):
-        raise finished(job.folder, max(step, standing.ended_at))
     if state is None:
         out.line(f"{visible_line(job.folder.name)}: it has no state yet and begins again.")
         return []
-    from lib_dreambooth.jobs.on_resume import changed_settings, rates_text, settings_of_state
-    from lib_dreambooth.training.resuming import refuse_unsafe
-
-    changes = changed_settings(state, plan.run)
-    refuse_unsafe(changes)
     of_all = f" of {total:,}" if total is not None else ""
     out.line(f"{visible_line(job.folder.name)}: goes on after step {state.step:,}{of_all}.")
     for change in changes:
@@ -98,13 +92,3 @@ def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) 
     if before.length != plan.run.length or before.rates != plan.run.rates:
         out.line(rates_text(before, plan.run, plan.length, state.step))
     return [change.field for change in changes]
-
-
-def finished(folder: ModelFolder, step: int) -> UserError:
-    """The sentence for a run that has nothing left to do."""
-    return UserError(
-        f"the last run is finished, after {step:,} steps.",
-        where=folder.name,
-        todo="--steps N trains N steps more, --over starts over from the base.",
-        code="run-finished",
-    )

@@ -48,12 +48,13 @@ def run(args: argparse.Namespace, out: Out) -> int:
     from lib_dreambooth.jobs.places import library
     from lib_dreambooth.jobs.plan import plan_run
     from lib_dreambooth.jobs.standing import standing_of
+    from lib_dreambooth.runs.folder import ModelFolder
     from lib_dreambooth.runs.lock import require_free
     from lib_dreambooth.training.processes import launched
 
     place = library(args.models)
     name = name_of(args.name, sourced)
-    folder = existing(place, name)
+    folder = ModelFolder.find(place.dreambooth, name)
     if folder is not None:
         sourced = on_model(sourced, folder)
         require_free(folder.path)
@@ -98,13 +99,6 @@ def name_of(given: str | None, sourced: Sourced) -> str:
     return checked_name(name)
 
 
-def existing(place: Library, name: str) -> ModelFolder | None:
-    """The model of this name, if there is one."""
-    from lib_dreambooth.runs.folder import ModelFolder
-
-    return next((one for one in ModelFolder.all_below(place.dreambooth) if one.name == name), None)
-
-
 def on_model(sourced: Sourced, folder: ModelFolder) -> Sourced:
     """The settings on the base that a model has; raises UserError where they name another."""
     from lib_dreambooth.jobs.completing import on_base
@@ -123,14 +117,10 @@ def made(place: Library, name: str, plan: RunPlan) -> ModelFolder:
 def refuse_unfinished(folder: ModelFolder, standing: Standing, args: argparse.Namespace, out: Out) -> None:
     """Says the three ways on and leaves the choice to the user."""
     model = as_typed(folder.name, args.models)
-    of_all = f" of {standing.num_steps:,}" if standing.num_steps else ""
+    from lib_dreambooth.jobs.standing import unfinished
+
     out.note("There are three ways on:", "")
     out.note(f"  the rest of it:    resume {model}", "")
     out.note(f"  N more steps:      resume {model} --steps N", "")
     out.note("  from the base:     the same train with --over (files for use stay, its state goes)", "")
-    raise UserError(
-        f"this model has an unfinished run, which is at step {standing.step:,}{of_all}.",
-        where=folder.name,
-        todo="Choose: resume, resume --steps N, or train --over.",
-        code="unfinished-run",
-    )
+    raise unfinished(folder, standing, "Choose: resume, resume --steps N, or train --over.")

@@ -13,8 +13,9 @@ from lib_dreambooth.base.host import Host, HostPaths
 from lib_dreambooth.jobs.completing import kind_of_base, on_base
 from lib_dreambooth.jobs.entries import RESUME, TRAIN, Entry, new_entry
 from lib_dreambooth.jobs.going_on import resumed, started_over
+from lib_dreambooth.jobs.on_resume import changes_for_rest
 from lib_dreambooth.jobs.plan import RunPlan, plan_run
-from lib_dreambooth.jobs.standing import Standing, standing_of
+from lib_dreambooth.jobs.standing import Standing, standing_of, unfinished
 from lib_dreambooth.jobs.training import TrainingJob
 from lib_dreambooth.runs.folder import ModelFolder, exists_already
 from lib_dreambooth.runs.lock import holder_of
@@ -46,14 +47,9 @@ def results_of(paths: HostPaths) -> Folders:
     )
 
 
-def existing(models_root: Path, name: str) -> ModelFolder | None:
-    """The model of exactly this name, if there is one: a name never leads out of the folder of models."""
-    return next((one for one in ModelFolder.all_below(models_root) if one.name == name), None)
-
-
 def require_model(models_root: Path, name: str) -> ModelFolder:
     """The model of this name; raises UserError."""
-    found = existing(models_root, name)
+    found = ModelFolder.find(models_root, name)
     if found is None:
         raise UserError(
             "there is no model of this name.",
@@ -67,7 +63,7 @@ def require_model(models_root: Path, name: str) -> ModelFolder:
 def create_model(paths: HostPaths, name: str, base: Path) -> ModelFolder:
     """A model folder that knows its base; raises UserError. Nothing is copied or converted."""
     name = checked_name(name)
-    if existing(paths.dreambooth, name) is not None:
+    if ModelFolder.find(paths.dreambooth, name) is not None:
         raise exists_already(paths.dreambooth / name)
     return ModelFolder.create(paths.dreambooth, name, base, kind_of_base(base).family)
 
@@ -80,7 +76,7 @@ def device_of(host: Host) -> str | None:
 def plan_new(host: Host, name: str, sourced: Sourced) -> RunPlan:
     """What a new run of a model, or of one that would be made, does; raises UserError. Writes nothing."""
     name = checked_name(name)
-    folder = existing(host.paths.dreambooth, name)
+    folder = ModelFolder.find(host.paths.dreambooth, name)
     if folder is not None:
         sourced = on_base(sourced, Path(folder.card().base.path))
     return plan_run(sourced, name, results_of(host.paths), folder, host_device=device_of(host))
@@ -94,7 +90,7 @@ def order_new(host: Host, name: str, sourced: Sourced, *, over: bool = False, wa
     """
     plan = plan_new(host, name, sourced)
     name = checked_name(name)
-    folder = existing(host.paths.dreambooth, name)
+    folder = ModelFolder.find(host.paths.dreambooth, name)
     if folder is not None and not over and not waits:
         refuse_unfinished(folder, standing_of(folder))
     if folder is None:
@@ -106,12 +102,8 @@ def order_new(host: Host, name: str, sourced: Sourced, *, over: bool = False, wa
 def refuse_unfinished(folder: ModelFolder, standing: Standing) -> None:
     """Raises UserError where a new run would leave unfinished work behind."""
     if standing.is_unfinished:
-        of_all = f" of {standing.num_steps:,}" if standing.num_steps else ""
-        raise UserError(
-            f"this model has an unfinished run, which is at step {standing.step:,}{of_all}.",
-            where=folder.name,
-            todo="Go on with it, train some more steps, or start over from the base.",
-            code="unfinished-run",
+        raise unfinished(
+            folder, standing, "Go on with it, train some more steps, or start over from the base."
         )
 
 
@@ -129,27 +121,8 @@ def order_rest(
     standing = standing_of(folder)
     job = job_of(host, entry)
     plan = plan_run(job.sourced, name, job.results, folder, host_device=device_of(host))
-    refuse_going_on(job, plan, standing)
+    changes_for_rest(job, plan, standing, "Train some more steps, or start over from the base.")
     return Order(entry, plan)
-
-
-def refuse_going_on(job: TrainingJob, plan: RunPlan, standing: Standing) -> None:
-    """Raises UserError where nothing is left to do, or a changed setting forbids it."""
-    from lib_dreambooth.jobs.on_resume import changed_settings
-    from lib_dreambooth.training.resuming import refuse_unsafe
-
-    total = plan.length.total_steps
-    step = job.state.step if job.state is not None else 0
-    is_over = not standing.has_rest and total == standing.num_steps
-    if is_over or (total is not None and step >= total):
-        raise UserError(
-            f"the last run is finished, after {max(step, standing.ended_at):,} steps.",
-            where=job.folder.name,
-            todo="Train some more steps, or start over from the base.",
-            code="run-finished",
-        )
-    if job.state is not None:
-        refuse_unsafe(changed_settings(job.state, plan.run))
 
 
 def job_of(host: Host, entry: Entry) -> TrainingJob:

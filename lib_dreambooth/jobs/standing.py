@@ -51,6 +51,17 @@ class Standing:
         return self.outcome != DONE or self.num_steps is None or self.ended_at < self.num_steps
 
 
+def unfinished(folder: ModelFolder, standing: Standing, todo: str) -> UserError:
+    """The sentence for a model whose last run a new one would leave behind."""
+    of_all = f" of {standing.num_steps:,}" if standing.num_steps else ""
+    return UserError(
+        f"this model has an unfinished run, which is at step {standing.step:,}{of_all}.",
+        where=folder.name,
+        todo=todo,
+        code="unfinished-run",
+    )
+
+
 def standing_of(folder: ModelFolder) -> Standing:
     """Where the last run of a model stands."""
     record = read_record(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lib_dreambooth.base.awake import awake
 from lib_dreambooth.base.host import Alone, Sharing
+from lib_dreambooth.data.item import Finding
 from lib_dreambooth.jobs.completing import complete, on_base
 from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
@@ -72,22 +73,22 @@ class TrainingJob:
             sourced = complete(on_base(self.sourced, Path(self.folder.checked_base().path)))
             # Before anything is kept: a device that is not here is no run.
             device_for(sourced.run.memory.device, self.process, self.host_device)
-            check_words(sourced.run, self.results, self.earlier)
+            found = check_words(sourced.run, self.results, self.earlier)
             copy = self.folder.keep_settings(text_of(sourced))
             try:
-                return self._train(sourced, copy)
+                return self._train(sourced, copy, found)
             finally:
                 if sourced.run.logging.report:
                     self._report()
 
-    def _train(self, sourced: Sourced, copy: Path) -> Ended:
+    def _train(self, sourced: Sourced, copy: Path, findings: Sequence[Finding]) -> Ended:
         folder = self.folder
         with EventLog(folder.events_path) as events:
             write_record(folder, RunRecord(self.run_id, self.lineage, folder.inside(copy), events.sequence))
             for listener in self.listeners:
                 events.listen(listener)
             self.box.follow(folder.inbox_dir, partial(warn, events))
-            for found in check_words(sourced.run, self.results, self.earlier):
+            for found in findings:
                 warn(events, found.sentence(), ", ".join(found.paths), found.code)
             control = Control(self.box, events.emit, self.sharing)
             desk = self._desk(copy)

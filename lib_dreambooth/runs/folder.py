@@ -79,6 +79,11 @@ class ModelFolder:
             return []
         return sorted(found, key=lambda folder: folder.name.casefold())
 
+    @classmethod
+    def find(cls, root: Path, name: str) -> ModelFolder | None:
+        """The model of exactly this name, if there is one: a name never leads out of the folder of models."""
+        return next((one for one in cls.all_below(root) if one.name == name), None)
+
     @property
     def name(self) -> str:
         return self.path.name
