@@ -43,7 +43,7 @@
         fill(place, db.top.row(), said, tabs, bodies);
         show(localStorage.getItem("dreambooth_panel") || "start");
         db.plan.follow();
-        db.store.listen(["values", "newName"], db.dom.debounced(keepForm, LOOK_EVERY_MS));
+        db.store.listen(["values", "newName", "baseline"], db.dom.debounced(keepForm, LOOK_EVERY_MS));
         await goOnWhereWeWere();
     }
 
@@ -63,6 +63,7 @@
             const kept = JSON.parse(sessionStorage.getItem(FORM) || "null");
             if (!kept) return false;
             db.store.put("newName", kept.newName || "");
+            db.store.put("baseline", kept.baseline || null);
             db.store.put("values", Object.fromEntries(Object.entries(kept.values).filter(([path]) => db.schema.field(path))));
             return true;
         } catch (error) {
@@ -71,7 +72,7 @@
     }
 
     function keepForm() {
-        sessionStorage.setItem(FORM, JSON.stringify({ values: db.store.get("values"), newName: db.store.get("newName") || "" }));
+        sessionStorage.setItem(FORM, JSON.stringify({ values: db.store.get("values"), newName: db.store.get("newName") || "", baseline: db.store.get("baseline") || null }));
     }
 
     // One concept to fill in, on the base that the host has loaded.

@@ -19,19 +19,20 @@
         await db.results.refresh();
     }
 
-    // The settings as last used; a new model has its base and nothing else.
-    async function load() {
+    // The settings as last used, of the chosen model or of `other`; a new model has its base and nothing else.
+    async function load(other) {
         const name = db.store.get("model");
-        const tables = await db.routes.settingsOf(name);
+        const tables = await db.routes.settingsOf(other || name);
         const found = db.store.get("models").find((one) => one.name === name);
         const base = found ? { "model.base": found.base } : {};
         const values = { ...db.schema.flat(tables), ...base };
         const hasConcept = Object.keys(values).some((path) => path.startsWith("concepts."));
         db.store.put("values", hasConcept ? values : { ...values, "concepts.0.folder": "" });
+        if (!other) db.again.remember(name);
     }
 
     async function save() {
-        await db.routes.saveSettings(wantedName(), db.schema.nested(db.store.get("values")));
+        await db.routes.saveSettings(wantedName(), settings());
         await refresh();
     }
 
@@ -40,35 +41,42 @@
         return db.store.get("model") || db.store.get("newName") || values["metadata.name"] || values["concepts.0.token"] || "";
     }
 
-    // Starts or queues a run; an unfinished one is asked about first.
-    async function train() {
+    // Starts or queues a run; about a model that was trained before it asks first, below the row of `beside`.
+    async function train(beside) {
         const name = wantedName();
-        const settings = db.schema.nested(db.store.get("values"));
-        let answer;
-        try {
-            answer = await db.routes.train(name, settings, {});
-        } catch (error) {
-            if (!(error instanceof db.api.Problem) || error.told.code !== "unfinished-run") throw error;
-            answer = await trainUnfinished(name, settings, error.told);
-        }
+        await Promise.all([refresh(), db.queue.refresh()]);
+        const found = db.store.get("models").find((one) => one.name === name);
+        const answer = found && found.standing.was_begun ? await trainAgain(found, beside) : await trainNew(name, beside);
         if (!answer) return null;
+        db.again.remember(name);
         db.store.put("model", name);
         localStorage.setItem("dreambooth_model", name);
         await refresh();
         await db.queue.refresh();
+        const others = db.store.get("queue").entries.filter((one) => one.id !== answer.entry.id);
+        if (others.some((one) => one.status === "running")) db.say.note(db.words.t("{name} waits in the queue.", { name }));
         await db.live.follow(name);
         return answer;
     }
 
-    async function trainUnfinished(name, settings, told) {
-        const t = db.words.t;
-        const choice = await db.pictures.ask(`${name}: ${told.what}`, [
-            ["rest", t("Go on with it"), "primary"],
-            ["over", t("Start over from the base"), "secondary"],
-        ]);
-        if (choice === "rest") return db.routes.resume(name, {}, 0);
-        if (choice === "over") return db.routes.train(name, settings, { over: true });
-        return null;
+    async function trainNew(name, beside) {
+        try {
+            return await db.routes.train(name, settings(), {});
+        } catch (error) {
+            if (!(error instanceof db.api.Problem) || error.told.code !== "unfinished-run") throw error;
+            return trainAgain(await db.routes.model(name), beside);
+        }
+    }
+
+    async function trainAgain(model, beside) {
+        const wanted = await db.again.ask(model, beside);
+        if (!wanted) return null;
+        if (wanted.way === "over") return db.routes.train(model.name, settings(), { over: true });
+        return db.routes.resume(model.name, wanted.changes, wanted.steps);
+    }
+
+    function settings() {
+        return db.schema.nested(db.store.get("values"));
     }
 
     db.models = { refresh, choose, load, save, train, wantedName };

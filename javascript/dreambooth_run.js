@@ -22,20 +22,28 @@
             isPaused: false,
             started: null,
             finished: null,
+            earlier: null,
         };
+    }
+
+    // A run that broke off goes on from its state: what it told of steps after that is done once more.
+    function cut(run, step) {
+        const kept = (points) => points.filter(([at]) => at <= step);
+        const each = (lines) => Object.fromEntries(Object.entries(lines).map(([name, points]) => [name, kept(points)]));
+        Object.assign(run, { losses: kept(run.losses), rates: each(run.rates), validated: each(run.validated) });
     }
 
     const TAKES = {
         started(run, event) {
-            const isSame = run.runId === event.run_id;
-            const kept = isSame ? run : empty(run.model);
-            Object.assign(run, kept, { runId: event.run_id, sequence: event.sequence });
+            const kept = [run, run.earlier].find((one) => one && one.runId === event.run_id) || empty(run.model);
+            Object.assign(run, kept, { runId: event.run_id, sequence: event.sequence, earlier: null });
             Object.assign(run, { started: event, finished: null, isPaused: false, phase: null });
             Object.assign(run, { numSteps: event.num_steps, stepsPerEpoch: event.steps_per_epoch, step: event.first_step });
+            cut(run, event.first_step);
         },
         phase(run, event) {
-            // A phase before the run is announced belongs to a new run.
-            if (run.finished) Object.assign(run, empty(run.model), { sequence: event.sequence });
+            // A phase before the run is announced belongs to a new run, or to the same one that is gone on with.
+            if (run.finished) Object.assign(run, empty(run.model), { sequence: event.sequence, earlier: { ...run } });
             run.phase = event;
         },
         step(run, event) {

@@ -15,7 +15,7 @@
         const parts = {
             load: button(t("Load Settings"), () => db.models.load(), { title: t("The settings that this model was last trained with") }),
             save: button(t("Save Settings"), save, { title: t("Keeps the settings with the model; Train does so by itself") }),
-            train: button(t("Train"), () => train(), { kind: "primary", id: "dreambooth_train" }),
+            train: button(t("Train"), (made) => train(made), { kind: "primary", id: "dreambooth_train" }),
             pause: button(t("Pause"), () => tell(db.store.get("run").isPaused ? "go-on" : "pause"), { id: "dreambooth_pause" }),
             cancel: button(t("Cancel"), cancel, { kind: "stop", id: "dreambooth_cancel" }),
             saveNow: button(t("Save now"), () => tell("save-now")),
@@ -71,10 +71,10 @@
         fill(place, bar, el("span", {}, `${run.model}: ${db.run.doing(run)}${steps}`));
     }
 
-    async function train() {
+    async function train(beside) {
         db.say.clear();
         db.store.put("problems", []);
-        const answer = await db.models.train();
+        const answer = await db.models.train(beside);
         if (answer) db.app.show("progress");
     }
 

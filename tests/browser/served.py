@@ -26,11 +26,11 @@ class HostIn(StandaloneHost):
 
     def __init__(self, models: Path, language: str = "en") -> None:
         super().__init__(models)
-        self.reads = language
+        self.told_language = language
 
     @property
     def language(self) -> str:
-        return self.reads
+        return self.told_language
 
 
 class Served:

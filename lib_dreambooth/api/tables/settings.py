@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from lib_dreambooth.api.calls import Answer, Body, Call, Route
+from lib_dreambooth.api.calls import Answer, Body, Call, Query, Route
 from lib_dreambooth.api.settings_in import accepted, reviewed, tables
 from lib_dreambooth.api.tables.models import model_of
 from lib_dreambooth.base.errors import UserError
@@ -158,6 +158,12 @@ def as_text(call: Call) -> dict[str, Any]:
 
 def of_model(call: Call) -> dict[str, Any]:
     folder = model_of(call)
+    if call.query.get("of_run"):
+        from lib_dreambooth.jobs.standing import settings_text, standing_of
+
+        text = settings_text(folder, standing_of(folder))
+        if text is not None:
+            return tables(review_text(text, folder.settings_path.name).sourced.run)
     if not folder.settings_path.is_file():
         return default_settings(call)
     return tables(review_text(load_text(folder.settings_path), folder.settings_path.name).sourced.run)
@@ -273,6 +279,12 @@ ROUTES = (
     Route("POST", "/settings/presets/apply", "Settings under a preset", apply_preset, Applied, Wanted),
     Route("POST", "/settings/import", "Read another tool's recipe", import_recipe, Imported, Recipe),
     Route("POST", "/settings/export", "Settings for kohya's scripts", export_recipe, Exported, Exporting),
-    Route("GET", "/models/{model}/settings", "The settings of a model as last used", of_model),
+    Route(
+        "GET",
+        "/models/{model}/settings",
+        "The settings of a model as last used or kept",
+        of_model,
+        query=(Query("of_run", "on: as the last run was given them", False),),
+    ),
     Route("PUT", "/models/{model}/settings", "Keep the settings of a model", keep_for_model, body=Settings),
 )
