@@ -10,8 +10,8 @@ from lib_dreambooth.api.access import allowed_folders
 from lib_dreambooth.base.errors import SettingsError, UserError
 from lib_dreambooth.base.host import Host
 from lib_dreambooth.jobs.made_files import is_inside
+from lib_dreambooth.jobs.orders import facts_of
 from lib_dreambooth.settings.convert import plain
-from lib_dreambooth.settings.facts import Facts, installed_packages
 from lib_dreambooth.settings.fields import entries
 from lib_dreambooth.settings.files import review_text
 from lib_dreambooth.settings.reading import Review, review, review_changes
@@ -27,7 +27,7 @@ def reviewed(
     host: Host, settings: Mapping[str, Any] | str, changes: Mapping[str, Any] | None = None
 ) -> Review:
     """The settings with every problem and warning, places that may not be named among them."""
-    facts = Facts(packages=installed_packages())
+    facts = facts_of(host)
     if isinstance(settings, str):
         found = review_text(settings, "settings.toml", facts=facts)
     else:

@@ -91,6 +91,10 @@ class Host(Sharing, Protocol):
     @property
     def settings(self) -> HostSettings: ...
 
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """Forms of files that this host reads where others do not; None where that is not known."""
+
     def lend_gpu(self) -> AbstractContextManager[None]:
         """For this block the card is ours, around one run in its thread; given back in any ending."""
 

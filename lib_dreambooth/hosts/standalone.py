@@ -48,6 +48,11 @@ class StandaloneHost(Alone):
         """Nobody chose anything here."""
         return HostSettings()
 
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """Files made here are for other programs."""
+        return None
+
     @contextmanager
     def lend_gpu(self) -> Iterator[None]:
         """One run at a time."""

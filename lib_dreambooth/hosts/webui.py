@@ -16,6 +16,7 @@ from lib_dreambooth.hosts.webui_line import WebuiLine, doing
 from lib_dreambooth.hosts.webui_lists import refresh_list
 from lib_dreambooth.hosts.webui_models import WebuiModels
 from lib_dreambooth.hosts.webui_paths import paths_of_webui
+from lib_dreambooth.hosts.webui_reads import what_is_read
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,11 @@ class WebuiHost:
     @property
     def settings(self) -> HostSettings:
         return webui_settings.settings_of_webui()
+
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """By what its Lora extension looks for."""
+        return what_is_read()
 
     @contextmanager
     def lend_gpu(self) -> Iterator[None]:

@@ -7,10 +7,14 @@ from pathlib import Path, PurePath
 
 from lib_dreambooth.adapters.word_starts import left_out
 from lib_dreambooth.base.errors import SettingsError, UserError
+from lib_dreambooth.base.host import Host
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.models.tokenizer import clip_tokenizer
+from lib_dreambooth.settings.deciding import leaves_words_open
 from lib_dreambooth.settings.meaning import made
+from lib_dreambooth.settings.reading import update
 from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.sources import DECIDED, Sourced
 from lib_dreambooth.training.export.names import LISTED, clean_name, files_below
 from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.export.result import Result
@@ -42,6 +46,20 @@ def names_in(folder: Path, earlier: Sequence[Result]) -> dict[str, str]:
         if path.suffix.lower() in ENDINGS and name.casefold() not in own and ".preview." not in name:
             found.setdefault(path.stem.casefold(), name)
     return found
+
+
+def words_with_host(sourced: Sourced, host: Host) -> Sourced:
+    """The settings with the place of words decided by what the host reads, where that is left open.
+
+    They go into the network's file only where nothing in the embeddings folder would be taken in their place.
+    """
+    run = sourced.run
+    if not leaves_words_open(run):
+        return sourced
+    taken = names_in(host.paths.embeddings, ())
+    is_free = all("." not in word.name and word.name.casefold() not in taken for word in run.words)
+    words_as = "bundle" if is_free and "bundle" in (host.reads or ()) else "pair"
+    return update(sourced, {"saving.words_as": words_as}, DECIDED)
 
 
 def is_bundled(run: Run) -> bool:

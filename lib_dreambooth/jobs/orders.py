@@ -13,6 +13,7 @@ from lib_dreambooth.base.host import Host, HostPaths
 from lib_dreambooth.jobs.completing import kind_of_base, on_base
 from lib_dreambooth.jobs.entries import RESUME, TRAIN, Entry, new_entry
 from lib_dreambooth.jobs.going_on import resumed, started_over
+from lib_dreambooth.jobs.new_words import words_with_host
 from lib_dreambooth.jobs.on_resume import changes_for_rest
 from lib_dreambooth.jobs.plan import RunPlan, plan_run
 from lib_dreambooth.jobs.standing import Standing, standing_of, unfinished
@@ -79,7 +80,9 @@ def plan_new(host: Host, name: str, sourced: Sourced) -> RunPlan:
     folder = ModelFolder.find(host.paths.dreambooth, name)
     if folder is not None:
         sourced = on_base(sourced, Path(folder.card().base.path))
-    return plan_run(sourced, name, results_of(host.paths), folder, host_device=device_of(host))
+    return plan_run(
+        words_with_host(sourced, host), name, results_of(host.paths), folder, host_device=device_of(host)
+    )
 
 
 def order_new(host: Host, name: str, sourced: Sourced, *, over: bool = False, waits: bool = False) -> Order:
@@ -129,7 +132,7 @@ def job_of(host: Host, entry: Entry) -> TrainingJob:
     """The run that an entry asks for, on this host; raises UserError where it cannot be made (any more)."""
     folder = require_model(host.paths.dreambooth, entry.model)
     results = results_of(host.paths)
-    facts = Facts(packages=installed_packages())
+    facts = facts_of(host)
     if entry.action == RESUME:
 
         def change(sourced: Sourced) -> Sourced:
@@ -138,11 +141,16 @@ def job_of(host: Host, entry: Entry) -> TrainingJob:
         job = resumed(folder, results, change, entry.more_steps)
     else:
         sourced = review_text(entry.settings, folder.settings_path.name, facts=facts).accepted()
-        job = started_over(folder, sourced, results)
+        job = started_over(folder, words_with_host(sourced, host), results)
     job.host_device = device_of(host)
     job.host_pictures = pictures_of(host)
     job.sharing = host
     return job
+
+
+def facts_of(host: Host) -> Facts:
+    """What this machine and this host can."""
+    return Facts(packages=installed_packages(), reads=host.reads)
 
 
 def pictures_of(host: Host) -> PictureSettings:

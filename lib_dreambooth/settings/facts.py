@@ -18,7 +18,9 @@ NARROWEST_LAYER = {"sd1": 320, "sd2": 320, "sdxl": 640}
 class Facts:
     """What is known; what is not known yet is left out and not checked.
 
-    `packages` are those of OPTIONAL_PACKAGES that are installed, None where nobody looked.
+    `packages` are those of OPTIONAL_PACKAGES that are installed, None where nobody looked. `reads` are forms
+    of files that the host reads where others do not ("bundle", "ia3", "oft", "dora"), None where that is not
+    known.
     """
 
     family: str = ""
@@ -26,7 +28,7 @@ class Facts:
     narrowest_layer: int = 0
     packages: frozenset[str] | None = None
     epoch: EpochPlan | None = None
-    reads_bundles: bool | None = None
+    reads: frozenset[str] | None = None
 
     def known(self) -> dict[str, Any]:
         """What settings left to "auto" have turned out to be, by path."""

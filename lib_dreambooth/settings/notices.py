@@ -11,6 +11,7 @@ from lib_dreambooth.settings.fields import absolute, applies, entries, label
 from lib_dreambooth.settings.meaning import (
     MODEL_PARTS,
     is_adapter,
+    made,
     network_scale,
     rate_of,
     rate_scale,
@@ -26,6 +27,8 @@ DIVERGES_FROM = {"Adam": 5e-4, "Lion": 1e-4}
 # Rates of whole weights at which models are known to break.
 WHOLE_DIVERGES_FROM = {"Adam": 2e-5, "Lion": 1e-5}
 HARDLY_LEARNS_BELOW = 2e-6
+# Networks that some hosts do not read, as people call them.
+UNREAD_KINDS = {"ia3": "(IA)3", "oft": "OFT"}
 
 
 @dataclass(frozen=True)
@@ -184,12 +187,29 @@ def never_due(run: Run, facts: Facts) -> Iterator[Notice]:
 
 def host(run: Run, facts: Facts) -> Iterator[Notice]:
     """What this host cannot read."""
-    if run.saving.words_as == "bundle" and facts.reads_bundles is False and run.parts.words.train:
+    if facts.reads is None or "network" not in made(run):
+        return
+    kind = run.network.kind
+    if run.saving.words_as == "bundle" and run.parts.words.train and "bundle" not in facts.reads:
         yield Notice(
             "host",
             "saving.words_as",
             "this WebUI does not read words inside a LoRA file.",
             "Save a pair of files.",
+        )
+    if kind in UNREAD_KINDS and kind not in facts.reads:
+        yield Notice(
+            "host",
+            "network.kind",
+            f"this WebUI does not read {UNREAD_KINDS[kind]} files: they would change nothing in it.",
+            "Train a LoRA, or merge the file into a checkpoint.",
+        )
+    if run.network.decompose and "dora" not in facts.reads:
+        yield Notice(
+            "host",
+            "network.decompose",
+            "this WebUI reads such a file without its DoRA part, so that pictures differ from the previews.",
+            "Train without DoRA, or merge the file into a checkpoint.",
         )
 
 

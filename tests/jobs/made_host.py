@@ -26,6 +26,7 @@ class PlainHost(Alone):
             diffusers=root / "models" / "diffusers",
         )
         self.settings = settings or HostSettings(device="cpu")
+        self.reads: frozenset[str] | None = None
         self.lent = 0
         self.is_lent = False
         self.yields = 0

@@ -11,13 +11,15 @@ from lib_dreambooth import settings
 from lib_dreambooth.base.durations import Duration
 from lib_dreambooth.base.errors import SettingsError
 from lib_dreambooth.jobs.earlier import word_of
-from lib_dreambooth.jobs.new_words import check_words
+from lib_dreambooth.jobs.new_words import check_words, words_with_host
 from lib_dreambooth.jobs.plan import expected_files, place_of
 from lib_dreambooth.settings.length import EpochPlan, plan_length
 from lib_dreambooth.settings.outline import outline
 from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.export.result import EMBEDDING, Result
+from tests.jobs.made_host import PlainHost
 from tests.training.made_runs import joined
 
 ALONE = {"network": {"kind": "none"}, "parts": {"unet": {"train": False}, "text_encoder_1": {"train": False}}}
@@ -80,6 +82,33 @@ def test_names_that_cannot_be(tmp_path: Path, name: str, words_as: str) -> None:
         check_words(made_run(name, saving={"words_as": words_as}), folders(tmp_path))
     assert [problem.code for problem in caught.value.problems] == ["bad-word"]
     assert codes(made_run("v1.5"), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("reads", "taken", "name", "expected"),
+    [
+        (frozenset({"bundle", "oft"}), "", "zwx", "bundle"),
+        # An embedding of that name would be read in its place.
+        (frozenset({"bundle"}), "ZWX.pt", "zwx", "pair"),
+        (frozenset({"bundle"}), "", "v1.5", "pair"),
+        (frozenset({"dora"}), "", "zwx", "pair"),
+        (None, "", "zwx", "pair"),
+    ],
+)
+def test_where_words_go_is_decided_by_the_host(
+    tmp_path: Path, reads: frozenset[str] | None, taken: str, name: str, expected: str
+) -> None:
+    host = PlainHost(tmp_path)
+    host.reads = reads
+    if taken:
+        host.paths.embeddings.mkdir(parents=True)
+        (host.paths.embeddings / taken).write_bytes(b"")
+    left_open = Sourced(made_run(name))
+    assert words_with_host(left_open, host).run.saving.words_as == expected
+    # What somebody chose stays, and a word alone has its own file anyway.
+    for chosen in ({"saving": {"words_as": "pair"}}, {"saving": {"words_as": "bundle"}}, ALONE):
+        sourced = Sourced(made_run(name, **chosen))
+        assert words_with_host(sourced, host) is sourced
 
 
 def test_tags_without_a_vector_are_named(tmp_path: Path) -> None:

@@ -18,3 +18,11 @@ def test_what_was_chosen_stays() -> None:
     wish = {"pictures.resolution": "640x512", "draws.seed": 0}
     chosen = settings.update(settings.defaults(), wish, "form")
     assert decided(chosen, native_side=1024, seed=77) == chosen
+
+
+def test_words_get_files_of_their_own_where_nobody_said_otherwise() -> None:
+    words = {"words": [{"name": "zwx"}], "parts": {"words": {"train": True}}}
+    run = decided(settings.read(words), native_side=512, seed=1).run
+    assert run.saving.words_as == "pair"
+    bundle = settings.read({**words, "saving": {"words_as": "bundle"}})
+    assert decided(bundle, native_side=512, seed=1).run.saving.words_as == "bundle"

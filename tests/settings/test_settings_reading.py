@@ -275,6 +275,33 @@ def notice_paths(changes: dict[str, Any], facts: Facts | None = None) -> dict[st
     return {notice.where: notice.code for notice in found}
 
 
+@pytest.mark.parametrize(
+    ("changes", "needs", "where"),
+    [
+        ({"network.kind": "ia3"}, "ia3", "network.kind"),
+        ({"network.kind": "oft"}, "oft", "network.kind"),
+        ({"network.decompose": True}, "dora", "network.decompose"),
+        (
+            {"saving.words_as": "bundle", "parts.words.train": True, "words": [{"name": "zwx"}]},
+            "bundle",
+            "saving.words_as",
+        ),
+    ],
+)
+def test_what_this_host_does_not_read_is_said(changes: dict[str, Any], needs: str, where: str) -> None:
+    def said(reads: frozenset[str] | None) -> list[str]:
+        found = settings.review_changes(changes, facts=Facts(reads=reads)).notices
+        return [notice.where for notice in found if notice.code == "host"]
+
+    assert said(frozenset({"ia3", "oft", "dora", "bundle"} - {needs})) == [where]
+    assert said(frozenset({needs})) == said(None) == []
+    # What is not made is not read.
+    whole = {**changes, "network.kind": "none"}
+    assert not [
+        n for n in settings.review_changes(whole, facts=Facts(reads=frozenset())).notices if n.code == "host"
+    ]
+
+
 def test_settings_without_effect_are_named() -> None:
     (notice,) = settings.review_changes({"rates.power": 2}).notices
     assert notice.sentence() == (

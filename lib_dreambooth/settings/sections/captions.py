@@ -61,7 +61,8 @@ class Captions(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Caption Prefix",
-            "Put in front of every caption, with a space between.",
+            "Put in front of every caption, with a space between; a comma has to be written, as in "
+            '"riho,". Use it where captions lack the trigger.',
             per_concept=True,
             kohya=names("caption_prefix"),
         ),
@@ -70,7 +71,7 @@ class Captions(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Caption Suffix",
-            "Put behind every caption, with a space between.",
+            "Put behind every caption, with a space between. For a style, for example.",
             per_concept=True,
             kohya=names("caption_suffix"),
         ),
@@ -103,7 +104,7 @@ class Captions(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Wildcards",
-            "Draw one of {a|b|c} in captions each time.",
+            "Draw one of {a|b|c} in a caption at each visit. Leave it off where braces are part of tags.",
             per_concept=True,
             kohya=names("enable_wildcard"),
         ),
@@ -121,7 +122,7 @@ class Captions(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Name Separator",
-            "What stands between such names.",
+            "The sign between such names: / in A / B.",
             when=is_set("captions.shuffle_names"),
             per_concept=True,
         ),
@@ -130,7 +131,7 @@ class Captions(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Tag Separator",
-            "What stands between tags.",
+            "The sign between tags; a comma nearly everywhere.",
             per_concept=True,
             kohya=names("caption_separator"),
         ),
@@ -163,7 +164,8 @@ class Captions(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Secondary Separator",
-            "Tags joined by this move and drop together; it becomes the tag separator at the end.",
+            "Tags joined by this sign (such as ;;;) move and drop together; at the end it becomes the "
+            "tag separator. Empty: off.",
             per_concept=True,
             kohya=names("secondary_separator"),
         ),
@@ -237,8 +239,8 @@ class Captions(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Max Token Length",
-            "Longer captions are cut here; the dataset page shows where. More costs memory and time only "
-            "where captions are that long.",
+            "Longer captions are cut here; the dataset page shows where. 225 is enough for tags, 75 for "
+            "short sentences; more costs memory and time only where captions are that long.",
             unit="tokens",
             choices={75: "75", 150: "150", 225: "225", 300: "300"},
             kohya=names("max_token_length"),

@@ -29,8 +29,8 @@ class ClassPictures(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Prior Loss Weight",
-            "How much a class picture counts against a training picture. Lower it if the subject is learned "
-            "too weakly.",
+            "How much a class picture counts against a training picture; 1 is usual. Lower it to 0.3-0.7 "
+            "if the subject is learned too weakly.",
             low=0,
             high=100,
             basic=True,
@@ -55,7 +55,7 @@ class ClassPictures(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Minimum Prior Loss Weight",
-            "Where the weight ends when it falls.",
+            "Where the weight ends when it falls; 0.1 keeps a little of the class to the end.",
             low=0,
             high=100,
             when=CLASS_PICTURES & is_set("class_pictures.fall"),
@@ -95,7 +95,7 @@ class ClassPictures(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Class Images Per Instance Image",
-            "How many to have for each training picture.",
+            "How many to have for each training picture; 5 to 10 is usual.",
             low=0,
             high=1000,
             when=DRAWN,
@@ -117,7 +117,7 @@ class ClassPictures(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Classification CFG Scale",
-            "Guidance when drawing them.",
+            "How closely drawn class pictures keep to their prompt; 7 to 8 is usual.",
             low=0,
             high=30,
             when=DRAWN,
@@ -128,7 +128,7 @@ class ClassPictures(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Classification Steps",
-            "Sampling steps when drawing them.",
+            "Sampling steps for each drawn class picture; 20 to 30 are enough.",
             unit="steps",
             low=1,
             high=500,
@@ -140,7 +140,8 @@ class ClassPictures(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Classification Sampler",
-            "How they are drawn.",
+            "The sampler that draws class pictures. Any will do: they are to look as the base draws, not "
+            "perfect.",
             choices={
                 "euler": "Euler",
                 "euler a": "Euler a",

@@ -96,7 +96,8 @@ class Concept(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Concept Weight",
-            "How much each picture of this concept counts in the loss.",
+            "How much each picture of this concept counts in the loss. 1 is normal; 0.5 suits pictures "
+            "that are only half good, such as screenshots.",
             low=0,
             high=100,
         ),
@@ -167,7 +168,8 @@ class Concept(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Class Negative Prompt",
-            "The negative prompt for drawing class pictures.",
+            "The negative prompt for drawing class pictures, such as lowres, bad anatomy. Training "
+            "itself has none.",
             when=TRAINED & is_("class_pictures.draw", True),
             old=names("class_negative_prompt"),
         ),

@@ -36,7 +36,7 @@ class Ema(Section, frozen=True, kw_only=True):
         int,
         Option(
             "EMA Update Interval",
-            "Update it every so many steps.",
+            "Update the average every so many steps. 1 is exact; 10 saves a little time.",
             unit="steps",
             low=1,
             high=10000,
@@ -56,7 +56,7 @@ class Ema(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Save EMA Weights",
-            "Which weights go into the files.",
+            "Which weights go into the files. The average is what EMA is kept for; both lets you compare.",
             choices={"average": "The average", "live": "The live weights", "both": "Both, as two files"},
             when=ON,
             old=names("save_ema"),
@@ -66,7 +66,7 @@ class Ema(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Use EMA Weights for Inference",
-            "Which weights draw the previews.",
+            "Which weights draw the previews. The average shows what will be saved.",
             choices={"average": "The average", "live": "The live weights", "both": "Both"},
             when=ON,
             old=names("infer_ema"),

@@ -62,7 +62,8 @@ class Length(Section, frozen=True, kw_only=True):
         Duration,
         Option(
             "Pause After N Epochs",
-            "Let the card rest regularly.",
+            "Let the card rest regularly, where it or the room gets too hot. The result stays the same. "
+            "Never is usual.",
             units=("steps", "epochs", "minutes"),
             words=("never",),
             old=names("epoch_pause_frequency"),
@@ -72,7 +73,7 @@ class Length(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Amount of time to pause",
-            "How long it rests.",
+            "How long each rest takes; 60 s is plenty.",
             unit="s",
             low=0,
             high=86400,

@@ -24,7 +24,8 @@ class Logging(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Graph Smoothing Steps",
-            "Steps that the smooth loss curve looks back.",
+            "Steps that the smooth loss curve looks back. 100 shows the trend; a single step's loss says "
+            "nothing.",
             unit="steps",
             low=1,
             high=100000,
@@ -44,7 +45,7 @@ class Logging(Section, frozen=True, kw_only=True):
         str,
         Option(
             "TensorBoard Folder",
-            "Where they go. Empty: the model's own logs folder.",
+            "Where TensorBoard's files go. Empty: the model's own logs folder.",
             picks="folder",
             when=is_set("logging.tensorboard"),
             kohya=names("logging_dir log_prefix"),

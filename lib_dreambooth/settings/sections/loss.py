@@ -34,7 +34,8 @@ class Loss(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Huber Schedule",
-            "How the Huber parameter depends on the noise: SNR starts near 1 on little noise and falls.",
+            "How the Huber parameter depends on the noise. SNR, the usual one, starts near 1 on little "
+            "noise and falls; constant keeps it.",
             choices={"snr": "SNR", "exponential": "Exponential", "constant": "Constant"},
             when=HUBER,
             kohya=names("huber_schedule"),
@@ -44,7 +45,7 @@ class Loss(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Huber Parameter",
-            "Errors larger than this count linearly.",
+            "Errors larger than this count linearly; 0.1 is usual, less is more forgiving to odd pictures.",
             above=0,
             high=100,
             when=HUBER,
@@ -55,7 +56,7 @@ class Loss(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Huber Scale",
-            "A factor on the Huber parameter.",
+            "A factor on the Huber parameter; 1 leaves it as it is.",
             above=0,
             high=1000,
             when=is_("loss.kind", "huber", "smooth_l1")
@@ -80,7 +81,8 @@ class Loss(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Debiased Estimation",
-            "Weigh by the root of the noise ratio. An alternative to Min SNR; use one of them.",
+            "Weigh by the root of the noise ratio. An alternative to Min SNR; use one of them, mostly "
+            "Min SNR.",
             kohya=names("debiased_estimation_loss"),
         ),
     ] = False
@@ -88,7 +90,8 @@ class Loss(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Scale V Loss like Noise Loss",
-            "Count errors of a velocity model as a noise model would.",
+            "Count errors of a velocity model as a noise model would, which favours little noise less. "
+            "For v-prediction models; off is usual.",
             when=VELOCITY,
             kohya=names("scale_v_pred_loss_like_noise_pred"),
         ),
@@ -97,7 +100,8 @@ class Loss(Section, frozen=True, kw_only=True):
         float,
         Option(
             "V-like Loss",
-            "Add a part weighed as a velocity model would, for noise models. 0: off.",
+            "Add a part weighed as a velocity model would, for noise models; kohya's guides try 0.1-1. "
+            "0: off.",
             low=0,
             high=1000,
             when=~is_("model.prediction", "velocity"),
@@ -128,7 +132,8 @@ class Loss(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Weight outside the Mask",
-            "How much the black parts of a mask still count.",
+            "How much the black parts of a mask still count: 0 not at all, 0.1 keeps the ground from "
+            "falling apart.",
             low=0,
             high=1,
             when=MASKED,
@@ -138,7 +143,8 @@ class Loss(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Unmasked Share",
-            "Share of visits in which the mask is left aside.",
+            "Share of visits in which the mask is left aside; 0.1 shows the model the whole picture now "
+            "and then. 0: the mask always counts.",
             low=0,
             high=1,
             when=MASKED,

@@ -27,7 +27,8 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Memory Attention",
-            "How attention is computed. Auto takes the fastest there is.",
+            "How attention is computed. Auto takes the fastest there is; sliced only where nothing else "
+            "fits.",
             choices={
                 "auto": "Auto",
                 "sdpa": "PyTorch",
@@ -60,7 +61,8 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Cache Latents",
-            "Encode pictures once before training. Auto: in memory, or on disk when there are many.",
+            "Encode pictures once before training, which is much faster. Auto: in memory, or on disk "
+            "when there are many.",
             choices={"auto": "Auto", "memory": "In memory", "disk": "On disk", "off": "Off"},
             kohya=names("cache_latents cache_latents_to_disk"),
             old=names("cache_latents not_cache_latents"),

@@ -43,7 +43,7 @@ class Metadata(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Negative Text",
-            "Words the WebUI adds to the negative prompt together with the file.",
+            "Words the WebUI adds to the negative prompt together with the file. Empty: none.",
             when=ADAPTER,
         ),
     ] = ""
@@ -61,7 +61,7 @@ class Metadata(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Title",
-            "A title for people. Empty: the name.",
+            "A title for people, which may have spaces. Empty: the name.",
             when=~is_("metadata.content", "none"),
             kohya=names("metadata_title"),
         ),
@@ -69,14 +69,17 @@ class Metadata(Section, frozen=True, kw_only=True):
     author: Annotated[
         str,
         Option(
-            "Author", "Who made it.", when=~is_("metadata.content", "none"), kohya=names("metadata_author")
+            "Author",
+            "Who made it; programs that show the file's metadata name it.",
+            when=~is_("metadata.content", "none"),
+            kohya=names("metadata_author"),
         ),
     ] = ""
     description: Annotated[
         str,
         Option(
             "Description",
-            "What it is.",
+            "What it is and how to prompt it, in a few sentences.",
             lines=3,
             when=~is_("metadata.content", "none"),
             kohya=names("metadata_description"),
@@ -86,7 +89,7 @@ class Metadata(Section, frozen=True, kw_only=True):
         str,
         Option(
             "License",
-            "Under which conditions it may be used.",
+            "Under which conditions it may be used, such as CC BY 4.0.",
             when=~is_("metadata.content", "none"),
             kohya=names("metadata_license"),
         ),
@@ -95,7 +98,7 @@ class Metadata(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             "Tags",
-            "Words it is found under.",
+            "Words it is found under, such as anime, character.",
             when=~is_("metadata.content", "none"),
             kohya=names("metadata_tags"),
         ),
@@ -104,7 +107,7 @@ class Metadata(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Usage Hint",
-            "How to use it.",
+            "How to use it: strength, words that help, models it suits.",
             when=~is_("metadata.content", "none"),
             kohya=names("metadata_usage_hint"),
         ),

@@ -82,8 +82,8 @@ class Network(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Convolution Rank",
-            "Also train the 3x3 convolutions, with this rank (LoCon, C3Lier). Helps styles and textures. 0: "
-            "off.",
+            "Also train the 3x3 convolutions, with this rank (LoCon, C3Lier); 4 to 16 is usual. Helps "
+            "styles and textures and makes the file larger. 0: off.",
             low=0,
             high=4096,
             when=LOW_RANK,
@@ -94,7 +94,7 @@ class Network(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Convolution Alpha",
-            "Alpha of the convolutions. 0: the same as their rank.",
+            "Alpha of the convolutions; 1 or half their rank is usual. 0: the same as their rank.",
             low=0,
             high=65536,
             when=CONV,
@@ -150,7 +150,7 @@ class Network(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             "Except Layers Named",
-            "Patterns of layer names that get none.",
+            "Patterns of layer names that get no network, such as unet.mid*. Empty: none is left out.",
             lines=2,
             when=ADAPTER,
         ),
@@ -159,7 +159,8 @@ class Network(Section, frozen=True, kw_only=True):
         dict[str, int],
         Option(
             "Ranks by Layer",
-            "Pattern to rank, the first that fits counts; 0 leaves those layers out.",
+            "Pattern to rank, such as unet.mid*=8; the first that fits counts, 0 leaves those layers "
+            "out. For experiments; empty otherwise.",
             low=0,
             high=4096,
             lines=2,
@@ -170,7 +171,8 @@ class Network(Section, frozen=True, kw_only=True):
         dict[str, float],
         Option(
             "Alphas by Layer",
-            "Pattern to alpha, the first that fits counts.",
+            "Pattern to alpha, such as unet.mid*=4; the first that fits counts. For experiments; empty "
+            "otherwise.",
             low=0,
             high=65536,
             lines=2,
@@ -225,8 +227,8 @@ class Network(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Network Dropout",
-            "Chance of each value inside the network to be left out in a step. Against learning by heart; "
-            "slows learning.",
+            "Chance of each value inside the network to be left out in a step. 0.1-0.3 works against "
+            "learning by heart and slows learning. 0: off.",
             low=0,
             high=0.99,
             when=LOW_RANK,
@@ -237,7 +239,8 @@ class Network(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Rank Dropout",
-            "Chance of each rank of a layer to be left out in a step.",
+            "Chance of each rank of a layer to be left out in a step; 0.1-0.3 works against learning by "
+            "heart. 0: off.",
             low=0,
             high=0.99,
             when=LOW_RANK,
@@ -248,7 +251,8 @@ class Network(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Module Dropout",
-            "Chance of a whole layer's network to be left out in a step.",
+            "Chance of a whole layer's network to be left out in a step; 0.1-0.3 works against learning "
+            "by heart. 0: off.",
             low=0,
             high=0.99,
             when=ADAPTER,
@@ -325,7 +329,7 @@ class Network(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "LoKr: Decompose Both",
-            "Cut the small factor into low rank too.",
+            "Cut the small factor into low rank too: an even smaller file that holds less. Off is usual.",
             when=is_("network.kind", "lokr"),
             kohya=names("decompose_both"),
         ),
@@ -334,7 +338,7 @@ class Network(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Tucker Decomposition",
-            "Smaller networks for convolutions.",
+            "Smaller networks for convolutions, by Tucker's decomposition; a little weaker. Off is usual.",
             when=is_("network.kind", "loha", "lokr") & is_set("network.conv_rank"),
             kohya=names("use_tucker use_cp"),
         ),
@@ -343,7 +347,8 @@ class Network(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Trained Scale",
-            "Each layer also learns one factor; it replaces starting one half at zero.",
+            "Each layer also learns one factor on its change, in place of starting one half at zero. For "
+            "experiments; off is usual.",
             when=is_("network.kind", "loha", "lokr"),
             kohya=names("use_scalar"),
         ),
@@ -352,7 +357,7 @@ class Network(Section, frozen=True, kw_only=True):
         float,
         Option(
             "OFT Constraint",
-            "Bound on how far layers may turn (COFT). 0: free.",
+            "Bound on how far layers may turn (COFT). 0: free, as is usual.",
             low=0,
             high=1000,
             when=is_("network.kind", "oft"),
@@ -363,7 +368,8 @@ class Network(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "OFT Rescaled",
-            "Also learn one length per output.",
+            "Also learn one length per output beside the turning: a little more freedom, a slightly "
+            "larger file.",
             when=is_("network.kind", "oft"),
             kohya=names("rescaled"),
         ),

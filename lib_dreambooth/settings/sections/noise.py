@@ -27,7 +27,7 @@ class Noise(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Random Offset Strength",
-            "Draw each picture's strength between 0 and the value.",
+            "Draw each picture's strength between 0 and the value, so that brightness is less bound to it.",
             when=is_set("noise.offset"),
             kohya=names("noise_offset_random_strength"),
         ),
@@ -36,7 +36,8 @@ class Noise(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Adaptive Offset",
-            "Adds the size of the picture's own mean, times this, to the strength of the offset.",
+            "Adds the size of the picture's own mean, times this, to the strength of the offset. Rarely "
+            "needed. 0: off.",
             low=-10,
             high=10,
             when=is_set("noise.offset"),
@@ -57,7 +58,7 @@ class Noise(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Multires Noise Discount",
-            "Strength of each coarser grain against the one before.",
+            "Strength of each coarser grain against the one before; 0.3 is moderate, 0.8 strong.",
             low=0,
             high=1,
             when=is_set("noise.pyramid_levels"),
@@ -108,7 +109,7 @@ class Noise(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Min Timestep",
-            "Noise levels below are not practised. 0 is hardly any noise, 999 nothing but noise.",
+            "Noise levels below are not practised. 0, hardly any noise, is usual; 999 is nothing but noise.",
             low=0,
             high=999,
             kohya=names("min_timestep"),
@@ -118,7 +119,8 @@ class Noise(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Max Timestep",
-            "Noise levels from here up are not practised. High levels decide composition, low ones texture.",
+            "Noise levels from here up are not practised; 1000 is usual. High levels decide composition, "
+            "low ones texture.",
             low=1,
             high=1000,
             kohya=names("max_timestep"),
@@ -128,7 +130,8 @@ class Noise(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Timestep Distribution",
-            "Which noise levels are drawn more often.",
+            "Which noise levels are drawn more often. All alike suits most; much noise teaches "
+            "composition, little noise texture and line.",
             choices={
                 "uniform": "All alike",
                 "logit_normal": "The middle more (logit-normal)",

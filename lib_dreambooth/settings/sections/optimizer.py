@@ -74,7 +74,8 @@ class Optimizer(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Max Grad Norms",
-            "Gradients longer than this are shortened, so that one odd picture cannot spoil the run. 0: off.",
+            "Gradients longer than this are shortened, so that one odd picture cannot spoil the run; 1 "
+            "is usual. 0: off.",
             low=0,
             high=1e6,
             kohya=names("max_grad_norm"),

@@ -59,7 +59,13 @@ class Unet(Section, frozen=True, kw_only=True):
     ] = True
     rate: Annotated[
         float,
-        rate_option("UNET Learning Rate", "Rate of the UNet.", "unet_lr", "lora_learning_rate"),
+        rate_option(
+            "UNET Learning Rate",
+            "Rate of the UNet where it is to differ from the Learning Rate; 1e-4 is usual for LoRA, 1e-6 "
+            "for whole weights.",
+            "unet_lr",
+            "lora_learning_rate",
+        ),
     ] = 0.0
     start: Annotated[Duration, START] = percent(0)
     stop: Annotated[Duration, stop_option()] = percent(100)
@@ -88,7 +94,8 @@ class Unet(Section, frozen=True, kw_only=True):
         dict[str, float],
         Option(
             "Rates by Layer",
-            "Pattern of layer names to a factor on the rate, the first that fits counts.",
+            "Pattern of layer names to a factor on the rate, such as unet.mid*=0.5; the first that fits "
+            "counts. For experiments; empty otherwise.",
             low=0,
             high=1000,
             lines=2,
@@ -210,7 +217,7 @@ class WordsPart(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Template File",
-            "A text file with one template a line.",
+            "A text file with one template a line; [name] is where the word stands, [filewords] the caption.",
             picks="file",
             when=THIS & is_(".template", "file"),
         ),

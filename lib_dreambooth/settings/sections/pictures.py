@@ -101,9 +101,9 @@ class Pictures(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Crop",
-            "What is kept where a picture does not fit its bucket. Random takes another part each time; "
-            "upper keeps the head of standing figures; face uses a face box in the file name or a detector "
-            "where there is one.",
+            "What is kept where a picture does not fit its bucket. Centre is usual. Random takes another "
+            "part each time; upper keeps the head of standing figures; face uses a face box in the file "
+            "name or a detector where there is one.",
             choices={"centre": "Centre", "random": "Random", "upper": "Upper part", "face": "Face"},
             per_concept=True,
             kohya=names("random_crop"),
@@ -191,7 +191,8 @@ class Pictures(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Background Colour",
-            "Under transparent parts, as #rrggbb.",
+            "The colour under transparent parts, as #rrggbb. It is learned as the ground behind the "
+            "subject; white background in the captions keeps the two apart.",
             when=is_("pictures.alpha", "composite", "both"),
             picks="colour",
             per_concept=True,
@@ -201,7 +202,8 @@ class Pictures(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Loss Masks",
-            "Use name-mask.png files and mask folders: only white parts are learned.",
+            "Use name-mask.png files and mask folders: white is learned, black is not, grey in part. "
+            "Off: masks that lie there are ignored.",
             kohya=names("masked_loss"),
         ),
     ] = True
@@ -217,7 +219,8 @@ class Pictures(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Scaling Filter",
-            "Auto shrinks by area and enlarges with Lanczos.",
+            "How pictures are scaled. Auto shrinks by area and enlarges with Lanczos, which suits nearly "
+            "everything; the others are for repeating an old run.",
             choices={
                 "auto": "Auto",
                 "lanczos": "Lanczos",

@@ -45,7 +45,7 @@ class Previews(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Preview After Training",
-            "Draw the finished result.",
+            "Draw the finished result once more, with every prompt.",
         ),
     ] = True
     prompts: Annotated[
@@ -76,7 +76,8 @@ class Previews(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Sample Negative Prompt",
-            "For prompts without one of their own.",
+            "For prompts without one of their own. Take the one you generate with, so that previews look "
+            "like your pictures.",
             when=PREVIEWS,
             old=names("save_sample_negative_prompt"),
         ),
@@ -85,7 +86,7 @@ class Previews(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Number of Samples to Generate",
-            "Pictures per prompt, each with a seed of its own.",
+            "Pictures per prompt, each with a seed of its own. 1 is enough to watch, 4 to judge.",
             low=1,
             high=100,
             when=PREVIEWS,
@@ -107,7 +108,7 @@ class Previews(Section, frozen=True, kw_only=True):
         Size,
         Option(
             "Sample Size",
-            "Auto: the training resolution.",
+            "Size of the previews. Auto: the training resolution, which shows best what was learned.",
             unit="px",
             low=64,
             high=4096,
@@ -118,7 +119,7 @@ class Previews(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Sample Steps",
-            "Sampling steps.",
+            "Sampling steps of each preview; 20 are enough to judge.",
             unit="steps",
             low=1,
             high=500,
@@ -130,7 +131,7 @@ class Previews(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Sample CFG Scale",
-            "Guidance.",
+            "How closely previews keep to their prompt. Take the value you generate with; 7 is usual.",
             low=0,
             high=30,
             when=PREVIEWS,
@@ -141,7 +142,8 @@ class Previews(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Sample Sampler",
-            "How they are drawn.",
+            "The sampler that draws previews; training does not depend on it. Take the one you generate "
+            "with.",
             choices=SAMPLERS,
             when=PREVIEWS,
             kohya=names("sample_sampler"),
@@ -183,7 +185,7 @@ class Previews(Section, frozen=True, kw_only=True):
         int,
         Option(
             "Sanity Sample Seed",
-            "Its seed.",
+            "The seed of that picture, the same every time.",
             low=0,
             high=2**32 - 1,
             when=PREVIEWS & is_set("previews.sanity_prompt"),

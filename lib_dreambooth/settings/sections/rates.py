@@ -114,7 +114,7 @@ class Rates(Section, frozen=True, kw_only=True):
         Duration,
         Option(
             "Decay Length",
-            "How long the rate falls at the end.",
+            "How long the rate falls at the end; 20 % is usual.",
             units=("steps", "epochs", "percent"),
             when=is_("rates.schedule", "warmup_stable_decay"),
             kohya=names("lr_decay_steps"),
@@ -124,7 +124,8 @@ class Rates(Section, frozen=True, kw_only=True):
         float,
         Option(
             "Lowest Part of the Rate",
-            "Falling schedules end at this part of the rate instead of 0.",
+            "Falling schedules end at this part of the rate instead of 0; 0.1 lets the last steps still "
+            "teach something.",
             low=0,
             high=1,
             when=is_("rates.schedule", *FALLING),

@@ -38,7 +38,7 @@ class Saving(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             "Save During Training",
-            "What is written at those times.",
+            "What is written at those times. A LoRA is small; a whole checkpoint takes gigabytes each time.",
             choices=KINDS,
             when=is_set("saving.every"),
             kohya=names("save_state"),
@@ -49,7 +49,7 @@ class Saving(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             "Save After Training",
-            "What is written at the end.",
+            "What is written at the end. With a state the run can go on later with more steps.",
             choices=KINDS,
             kohya=names("save_state_on_train_end"),
             old=names("save_ckpt_after save_lora_after save_state_after"),
@@ -128,7 +128,8 @@ class Saving(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Numbers in File Names",
-            "What stands behind the name.",
+            "What stands behind the name of each file. Steps say exactly how far it is; epochs are what "
+            "kohya's files have.",
             choices={"steps": "Steps", "epochs": "Epochs", "both": "Epochs and steps"},
         ),
     ] = "steps"
@@ -136,12 +137,13 @@ class Saving(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Words and LoRA as",
-            "Pair: a LoRA and an embedding of the same step. Bundle: the word inside the LoRA file; A1111 "
-            "reads it, the Forge family does not. Never both under one name.",
-            choices={"pair": "A pair of files", "bundle": "One file (A1111)"},
+            "Pair: a LoRA and an embedding of the same step. One file: the word inside the LoRA, so that "
+            "<lora:...> brings it along; A1111 reads that, the Forge family does not. Never both under one "
+            "name. As the WebUI reads: one file in A1111; else, and where an embedding has the name, a pair.",
+            choices={"auto": "As the WebUI reads", "pair": "A pair of files", "bundle": "One file (A1111)"},
             when=PAIRED & ADAPTER,
         ),
-    ] = "pair"
+    ] = "auto"
     embedding_format: Annotated[
         str,
         Option(
