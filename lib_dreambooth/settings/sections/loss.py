@@ -90,7 +90,7 @@ class Loss(Section, frozen=True, kw_only=True):
         bool,
         Option(
             "Scale V Loss like Noise Loss",
-            "Count errors of a velocity model as a noise model would, which favours little noise less. "
+            "Count errors of a velocity model as a noise model would, so that much noise counts less. "
             "For v-prediction models; off is usual.",
             when=VELOCITY,
             kohya=names("scale_v_pred_loss_like_noise_pred"),
@@ -100,8 +100,8 @@ class Loss(Section, frozen=True, kw_only=True):
         float,
         Option(
             "V-like Loss",
-            "Add a part weighed as a velocity model would, for noise models; kohya's guides try 0.1-1. "
-            "0: off.",
+            "Add a part weighed as a velocity model would, for noise models. For repeating kohya runs. "
+            "0: off, as is usual.",
             low=0,
             high=1000,
             when=~is_("model.prediction", "velocity"),

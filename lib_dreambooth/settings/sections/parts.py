@@ -12,7 +12,7 @@ from lib_dreambooth.settings.sections.section import Section
 THIS = is_set(".train")
 START = Option(
     "Start Training at",
-    "Nothing of this part moves before. 0: from the beginning.",
+    "Nothing of this part moves before this point. 0 %, from the beginning, is usual.",
     units=("steps", "epochs", "percent"),
     when=THIS,
 )
@@ -36,8 +36,8 @@ def stop_option(kohya: str = "", old: str = "") -> Option:
     """The point after which a part stays as it is."""
     return Option(
         "Stop Training at",
-        "The part stays as it is from here on; its gradients and optimizer state are given back. 100 %: "
-        "never.",
+        "The part stays as it is from here on, and the memory for its gradients is given back. A text "
+        "encoder is often stopped at half the run, before it overfits. 100 %: never.",
         units=("steps", "epochs", "percent"),
         when=THIS,
         kohya=names(kohya),
