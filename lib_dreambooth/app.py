@@ -48,7 +48,8 @@ class InWebui:
                 from lib_dreambooth.api.access import page_token
                 from lib_dreambooth.ui import page
 
-                return page.build(self.host, self.worker, page_token())
+                # Without the worker: it brings the settings of the engine, and each start would wait for it.
+                return page.build(self.host, token=page_token())
             except Exception as error:  # the edge of a page: the WebUI would drop the tab without a word
                 log.exception("the page could not be made")
                 off = [
@@ -97,10 +98,12 @@ def what_is_off() -> list[str]:
 
     Looks closely only where something is missing: asking for every version takes a WebUI's start a while.
     """
-    from lib_dreambooth.environments import additions, installer
+    from lib_dreambooth.environments import additions
 
     if all(importlib.util.find_spec(one.name) for one in additions.PACKAGES if one.is_required):
         return []
+    from lib_dreambooth.environments import installer
+
     found = additions.missing(installer.this_host())
     return (
         [one.sentence() for one in found] if any(one.feature == additions.TRAINING for one in found) else []

@@ -60,6 +60,22 @@ def test_nothing_heavy_is_imported_when_scripts_are_loaded() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_page_and_the_routes_come_without_the_worker(
+    webui: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It brings the whole engine's settings, a tenth of a second of every start."""
+    from fastapi import FastAPI
+
+    from lib_dreambooth.ui import page
+
+    monkeypatch.setattr(app.InWebui, "worker", property(lambda self: pytest.fail("the worker was made")))
+    monkeypatch.setattr(page, "build", lambda host, worker=None, token="": (host.name, worker, bool(token)))
+    app.in_webui(str(SCRIPT))
+    assert app._here is not None
+    assert app._here.tab() == ("the WebUI", None, True)
+    app._here.mount(FastAPI())
+
+
 def test_what_is_missing_is_said_where_the_page_would_be(
     webui: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
