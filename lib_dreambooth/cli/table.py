@@ -33,6 +33,9 @@ ROWS: tuple[Row, ...] = (
     Row("sample", "lib_dreambooth.cli.sample", "draws pictures with a checkpoint and LoRA files"),
     Row("inspect", "lib_dreambooth.cli.inspect", "says what a file is, and what is wrong with it"),
     Row("convert", "lib_dreambooth.cli.convert", "writes a model in another form or precision"),
+    Row("merge", "lib_dreambooth.cli.merge", "writes a checkpoint with LoRA files in it"),
+    Row("resize", "lib_dreambooth.cli.resize", "makes the rank of a LoRA smaller"),
+    Row("compare", "lib_dreambooth.cli.compare", "draws LoRA files at several strengths in one sheet"),
     Row("mini", "lib_dreambooth.cli.mini", "puts the miniature into a WebUI, ready to load"),
     Row("import", "lib_dreambooth.cli.import_recipe", "reads another tool's recipe into a settings file"),
     Row(
