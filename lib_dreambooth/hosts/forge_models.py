@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 # Forge and Neo; reForge and Forge Classic.
@@ -16,9 +17,15 @@ def manager() -> Any | None:
     return next((sys.modules[name] for name in MANAGERS if name in sys.modules), None)
 
 
-def has_one_thread() -> bool:
-    """Whether all pictures are made by one thread: none may wait in it, others would wait for that."""
-    return "modules_forge.main_thread" in sys.modules
+def is_the_one_thread() -> bool:
+    """Whether this is the thread that makes the pictures of a Forge's page: none may wait in it.
+
+    The next one takes the lock before it is given to that thread, and would hold it. Pictures of the API are
+    made in threads of their own.
+    """
+    return (
+        "modules_forge.main_thread" in sys.modules and threading.current_thread() is threading.main_thread()
+    )
 
 
 class ForgeModels:

@@ -95,7 +95,7 @@ class WebuiHost:
 
     def before_picture(self, processing: Any) -> None:
         """A picture is about to be made, in this thread, which has passed the queue."""
-        if forge_models.has_one_thread():
+        if forge_models.is_the_one_thread():
             if self.turns.makes_wait:
                 refuse(processing)
             self.turns.before_picture(gives_up=lambda: True)

@@ -310,18 +310,25 @@ def test_a_changed_checkpoint_is_announced_by_the_change(a1111: StandIn) -> None
     assert model.device is CARD
 
 
-def test_a_picture_that_waits_shows_why_in_its_bar(a1111: StandIn) -> None:
-    host, state = WebuiHost(), a1111.shared.state
-    a1111.shared.opts.data["dreambooth_training_first"] = True
-    state.job, a1111.progress.current_task = "scripts_txt2img", "task(1)"
+@pytest.mark.parametrize("kind", [A1111, FORGE])
+def test_a_picture_that_waits_shows_why_in_its_bar(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a Forge those of its API, which come in threads of their own."""
+    around = stand_in(kind, tmp_path, monkeypatch)
+    if kind == FORGE:
+        monkeypatch.setitem(sys.modules, "modules_forge.main_thread", around.add("modules_forge.main_thread"))
+    host, state = WebuiHost(), around.shared.state
+    around.shared.opts.data["dreambooth_training_first"] = True
+    state.job, around.progress.current_task = "scripts_txt2img", "task(1)"
     done = threading.Event()
     waits = threading.Event()
-    guest = MadeGuest(a1111.told)
+    guest = MadeGuest(around.told)
 
     def picture() -> None:
-        with a1111.lock:
+        with around.lock:
             host.before_picture(SimpleNamespace())
-            assert state.textinfo is None and a1111.progress.current_task == "task(1)"
+            assert state.textinfo is None and around.progress.current_task == "task(1)"
         done.set()
 
     with host.lend_gpu():
@@ -335,7 +342,7 @@ def test_a_picture_that_waits_shows_why_in_its_bar(a1111: StandIn) -> None:
         assert waits.is_set() and "training" in state.textinfo and "\n" not in state.textinfo
         assert not done.is_set()
     thread.join(5)
-    assert done.is_set() and "begin" in a1111.told.log
+    assert done.is_set() and "begin" in around.told.log
 
 
 @pytest.mark.parametrize("is_first", [True, False])
