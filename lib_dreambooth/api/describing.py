@@ -32,6 +32,7 @@ PARTS = {
     "model": "the name of a model",
     "file_id": "a file by the id that lists give it",
     "entry_id": "an entry of the queue by its id",
+    "task_id": "a task by its id",
 }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import Host
 from lib_dreambooth.jobs.earlier import kind_of
+from lib_dreambooth.jobs.tool_files import tool_files
 from lib_dreambooth.runs.events import Event, Sampled, Saved, Started
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.reading import read_events
@@ -95,7 +96,29 @@ def results_in(folder: ModelFolder, host: Host) -> list[Made]:
                 run_id=started.run_id if started else "",
                 is_ours=is_inside(path, roots) and (path.is_dir() or path.suffix in RESULT_ENDINGS),
             )
+    for made in made_by_tools(folder, host):
+        found[made.path] = made
     return list(found.values())
+
+
+def made_by_tools(folder: ModelFolder, host: Host) -> Iterator[Made]:
+    """What tools made of the results of its runs."""
+    roots = roots_of(host, folder, None)
+    for one in tool_files(folder):
+        path = Path(one.path)
+        if path.is_absolute() and path.is_file() and path.suffix in RESULT_ENDINGS:
+            yield Made(
+                id=id_of(path),
+                path=path,
+                kind=one.kind,
+                step=one.step,
+                epoch=one.epoch,
+                num_bytes=path.stat().st_size,
+                time=one.time,
+                reason=one.reason,
+                run_id=one.run_id,
+                is_ours=is_inside(path, roots),
+            )
 
 
 def samples_in(folder: ModelFolder) -> list[Sample]:

@@ -12,6 +12,7 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import ADAPTERS, CHECKPOINTS, EMBEDDINGS, Host
 from lib_dreambooth.jobs.entries import Entry, finished
 from lib_dreambooth.jobs.queue import Queue
+from lib_dreambooth.jobs.tasks import Tasks
 from lib_dreambooth.runs.commands import Command, CommandBox, StopAfterStep, leave
 from lib_dreambooth.runs.events import FAILED, Event, Saved
 from lib_dreambooth.runs.folder import ModelFolder
@@ -33,6 +34,7 @@ class Worker:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.queue = Queue(host.paths.dreambooth)
+        self.tasks = Tasks()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._current: tuple[Entry, CommandBox] | None = None
