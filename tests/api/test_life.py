@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ import msgspec
 import pytest
 import torch
 import uvicorn
+from starlette.middleware.gzip import GZipMiddleware
 
 from lib_dreambooth.api.application import application
 from lib_dreambooth.api.describing import schema_of
 from lib_dreambooth.api.routes import PREFIX, ROUTES
-from lib_dreambooth.api.streaming import lines
+from lib_dreambooth.api.streaming import lines, stream
 from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.base.host import ADAPTERS
 from lib_dreambooth.jobs.entries import RUNNING, new_entry, this_process
@@ -279,3 +281,29 @@ def test_answers_have_a_description() -> None:
 
 def schema_of_answer(answer: Any) -> dict[str, Any]:
     return {"type": answer} if isinstance(answer, str) else schema_of(answer)
+
+
+def test_a_host_that_zips_does_not_hold_the_stream_back(tmp_path: Path) -> None:
+    # AUTOMATIC1111's WebUI has this around every route; a zip of small events comes out when it is full.
+    folder = a_folder(tmp_path)
+    run = MadeRun(folder)
+    run.tell(Step(step=7, loss=0.1))
+    sent: list[bytes] = []
+
+    async def heard() -> None:
+        async def receive() -> Any:
+            await asyncio.sleep(60)
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b""))
+
+        async def program(scope: Any, receive: Any, send: Any) -> None:
+            await stream(folder, 0)(scope, receive, send)
+
+        scope = {"type": "http", "method": "GET", "headers": [(b"accept-encoding", b"gzip")]}
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(GZipMiddleware(program)(scope, receive, send), 0.2)
+
+    asyncio.run(heard())
+    run.log.close()
+    assert b'"step":7' in b"".join(sent)
