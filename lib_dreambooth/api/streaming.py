@@ -17,8 +17,8 @@ POLL_S = 0.25
 # Proxies close what says nothing for a minute.
 COMMENT_EVERY_S = 15.0
 PORTION = 500
-# A proxy that collects the stream first would make it useless, and so would the WebUI's own gzip, which leaves
-# alone what has an encoding.
+# A proxy that collects the stream first would make it useless, and so would the WebUI's gzip, which leaves alone
+# what has an encoding.
 HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store", "Content-Encoding": "identity"}
 
 
