@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import Request
@@ -18,7 +19,7 @@ from lib_dreambooth.base.errors import UserError
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
-JSON = "application/json"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 # What others may not do with our answers: guess their kind, frame them, keep them.
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "X-Frame-Options": "SAMEORIGIN"}
 NOT_FOUND = ("no-such-model", "no-such-file", "no-such-entry", "no-such-base", "unknown-preset")
@@ -37,7 +38,7 @@ CONFLICT = (
     "nothing-stopped",
     "nothing-to-undo",
 )
-STATUS = {"too-large": 413, "not-json": 415, "not-allowed": 403, "wrong-method": 405}
+STATUS = {"too-large": 413, "not-json": 415, "not-allowed": 403, "wrong-method": 405, "not-offered": 410}
 STATUS |= dict.fromkeys(NOT_FOUND, 404) | dict.fromkeys(CONFLICT, 409)
 BAD_INPUT, FAILED = 422, 500
 THREADS = 4
@@ -157,7 +158,9 @@ def body_of(route: Route, request: Request, data: bytes) -> Any:
         values = {name: request.query_params[name] for name in request.query_params}
         if kind == JSON and data.strip():
             values |= json_table(data)
-        known = {field.name for field in msgspec.structs.fields(route.body)}
+        elif kind == FORM:
+            values |= dict(parse_qsl(data.decode("utf-8", "replace")))
+        known = {field.encode_name for field in msgspec.structs.fields(route.body)}
         return typed({name: value for name, value in values.items() if name in known}, route.body)
     if kind != JSON:
         raise UserError(

@@ -11,7 +11,18 @@ from lib_dreambooth.api.access import Access, gradio_login
 from lib_dreambooth.api.answering import Threads, answered
 from lib_dreambooth.api.calls import Route, Site
 from lib_dreambooth.api.describing import operation
-from lib_dreambooth.api.tables import data, models, old, page, queue, results, runs, settings
+from lib_dreambooth.api.tables import (
+    data,
+    models,
+    old,
+    old_files,
+    page,
+    queue,
+    results,
+    runs,
+    settings,
+    tools,
+)
 from lib_dreambooth.base.host import Host
 from lib_dreambooth.jobs.worker import Worker
 
@@ -24,10 +35,11 @@ ROUTES: tuple[Route, ...] = (
     *queue.ROUTES,
     *runs.ROUTES,
     *results.ROUTES,
+    *tools.ROUTES,
     *page.ROUTES,
 )
 OLD_PREFIX = "/dreambooth"
-OLD_ROUTES: tuple[Route, ...] = old.ROUTES
+OLD_ROUTES: tuple[Route, ...] = (*old.ROUTES, *old_files.ROUTES)
 
 
 def router(worker: Worker, host: Host, access: Access | None = None) -> APIRouter:

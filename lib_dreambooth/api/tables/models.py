@@ -69,6 +69,12 @@ class Model(Answer, frozen=True, kw_only=True):
     standing: Standing
 
 
+class Removed(Answer, frozen=True, kw_only=True):
+    """The model that is gone."""
+
+    name: str
+
+
 class NewModel(Body, frozen=True, kw_only=True):
     """A name, and what it is trained from: an id of the list of bases, or a path where that is allowed."""
 
@@ -123,6 +129,14 @@ def create(call: Call) -> dict[str, Any]:
 
     body: NewModel = call.body
     return described(create_model(call.host.paths, body.name, base_path(call, body.base)))
+
+
+def remove(call: Call) -> dict[str, Any]:
+    from lib_dreambooth.jobs.removing import remove_model
+
+    folder = model_of(call)
+    remove_model(folder, call.site.worker.queue)
+    return {"name": folder.name}
 
 
 def base_path(call: Call, told: str) -> Path:
@@ -183,4 +197,11 @@ ROUTES = (
         "POST", "/models", "Make a model: a folder that knows its base", create, Model, NewModel, status=201
     ),
     Route("GET", "/models/{model}", "One model", model, Model),
+    Route(
+        "DELETE",
+        "/models/{model}",
+        "Remove a model: states, previews, logs; results where the host lists them stay",
+        remove,
+        Removed,
+    ),
 )

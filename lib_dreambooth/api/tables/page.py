@@ -95,12 +95,7 @@ def draw(call: Call) -> dict[str, Any]:
     from lib_dreambooth.jobs.trying import Wish, try_out
 
     body: Drawing = call.body
-    if call.site.worker.current is not None:
-        raise UserError(
-            "a training has the card.",
-            where=call.site.worker.current.model,
-            todo="Wait for it, or cancel it.",
-        )
+    require_free_card(call)
     wish = Wish(
         prompt=body.prompt,
         base=base_path(call, body.base),
@@ -112,6 +107,14 @@ def draw(call: Call) -> dict[str, Any]:
         size_wh=(body.width, body.height) if body.width and body.height else None,
     )
     return {"id": id_of(try_out(call.host, wish).name)}
+
+
+def require_free_card(call: Call) -> None:
+    """Raises UserError while a training is under way."""
+    entry = call.site.worker.current
+    if entry is not None:
+        what, todo = "a training has the card.", "Wait for it, or cancel it."
+        raise UserError(what, where=entry.model, todo=todo, code="is-running")
 
 
 def drawn(call: Call) -> Any:
