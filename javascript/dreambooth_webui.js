@@ -1,21 +1,68 @@
-// In a WebUI: the result goes into txt2img, as if it was typed there.
+// In a WebUI: a result goes into txt2img, as if it was typed there.
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const TICK_MS = 100;
+    const MOST_MS = 20000;
+    const CARDS = "txt2img_lora_extra_refresh_internal";
+    const CHECKPOINTS = "refresh_sd_model_checkpoint";
 
     async function send(one, sending) {
-        const prompt = sending.prompt;
-        if (sending.checkpoint && typeof window.selectCheckpoint === "function") window.selectCheckpoint(sending.checkpoint);
         const area = document.querySelector("#txt2img_prompt > label > textarea, #txt2img_prompt textarea");
         if (!area) throw new Error(db.words.t("This page has no txt2img."));
-        // An earlier strength of the same network is replaced.
+        if (sending.checkpoint) await chooseCheckpoint(sending.checkpoint);
+        const isPasted = Boolean(sending.text) && (await paste(area, sending.text));
+        if (!isPasted) add(area, one, sending);
+        press(document.getElementById(CARDS));
+        toTxt2img();
+    }
+
+    // The WebUI reads the whole text of a picture into its form: prompts, sampler, steps, size, seed and the rest.
+    async function paste(area, text) {
+        const arrow = document.querySelector("#tab_txt2img #paste, #txt2img_tools #paste");
+        if (!arrow) return false;
+        put(area, text);
+        await pause();
+        arrow.click();
+        return until(() => area.value !== text);
+    }
+
+    // Without such a text only the prompt is known: it is added, in place of an earlier strength of the same network.
+    function add(area, one, sending) {
         const tag = one.kind === "adapter" ? new RegExp(`,?\\s*<lora:${escaped(one.name)}:[^>]*>`, "g") : null;
         const before = tag ? area.value.replace(tag, "") : area.value;
-        const parts = [...prompt.split(", ")].filter((part) => part && !before.includes(part));
-        area.value = [before.trim().replace(/,$/, ""), ...parts].filter(Boolean).join(", ");
+        const parts = sending.prompt.split(", ").filter((part) => part && !before.includes(part));
+        put(area, [before.trim().replace(/,$/, ""), ...parts].filter(Boolean).join(", "));
+    }
+
+    function put(area, text) {
+        area.value = text;
         if (typeof window.updateInput === "function") window.updateInput(area);
         else area.dispatchEvent(new Event("input", { bubbles: true }));
-        toTxt2img();
+    }
+
+    // Its list was made before there was the file.
+    async function chooseCheckpoint(name) {
+        if (typeof window.selectCheckpoint !== "function") return;
+        press(document.getElementById(CHECKPOINTS));
+        await pause();
+        window.selectCheckpoint(name);
+    }
+
+    function press(hidden) {
+        if (hidden) hidden.dispatchEvent(new Event("click"));
+    }
+
+    function pause() {
+        return new Promise((resolve) => setTimeout(resolve, TICK_MS));
+    }
+
+    async function until(holds) {
+        for (let waited = 0; waited < MOST_MS; waited += TICK_MS) {
+            if (holds()) return true;
+            await pause();
+        }
+        return holds();
     }
 
     function escaped(text) {

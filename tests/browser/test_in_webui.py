@@ -1,0 +1,142 @@
+"""The way from the tab into txt2img of a running AUTOMATIC1111 WebUI, up to the picture that it draws.
+
+`WEBUI_URL=http://127.0.0.1:7860 WEBUI_MODELS=WEBUI/models python run.py test tests/browser`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium, Page
+from tests.browser.served import set_field, show
+from tests.hosts import webui
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (webui.WEBUI_URL and webui.WEBUI_MODELS),
+        reason="needs WEBUI_URL and WEBUI_MODELS of a running WebUI",
+    ),
+]
+STEPS = 3
+NEGATIVE = "a square"
+PROMPT = "#txt2img_prompt textarea"
+RUN = "sdDreambooth.store.get('run')"
+
+
+@pytest.fixture
+def page(browser: Chromium) -> Iterator[Page]:
+    found = browser.open(webui.WEBUI_URL, (1280, 1000))
+    found.wait("document.querySelector('#txt2img_prompt textarea') && window.sdDreambooth", 120)
+    found.press_text("Dreambooth", "#tabs > .tab-nav")
+    found.wait("document.querySelector('#dreambooth_panel_start')", 120)
+    found.wait("sdDreambooth.store.get('isChecking') === false", 120)
+    yield found
+    found.close()
+
+
+def train(page: Page, kind: str, pictures: Path) -> str:
+    """Trains a few steps of a kind by the guided way; gives the model's name."""
+    name = f"t{kind}{secrets.token_hex(3)}"
+    show(page, "start")
+    page.press(f'input[name="dreambooth_kind"][value="{kind}"]')
+    page.type("#dreambooth_name", name)
+    page.type("#dreambooth_trigger", f"zw{name}")
+    page.type("#dreambooth_panel_start [data-path='concepts.0.folder'] input", str(pictures))
+    set_field(page, "length.train_for", str(STEPS))
+    page.choose('#dreambooth_panel_training [data-path="length.train_for"] select', "steps")
+    for path, value in {
+        "previews.prompts": f"a zw{name} ring on a white background",
+        "previews.negative": NEGATIVE,
+        "previews.steps": "5",
+        "previews.guidance": "3.5",
+        "saving.every": "0",
+        "logging.every": "1",
+    }.items():
+        set_field(page, path, value)
+    page.wait("sdDreambooth.store.get('plan') && sdDreambooth.store.get('plan').total_steps", 60)
+    page.press("#dreambooth_train")
+    page.wait(f"{RUN} && {RUN}.model === '{name}' && {RUN}.finished", 300)
+    assert page.js(f"{RUN}.finished.outcome") == "done", page.js(f"{RUN}.finished")
+    show(page, "results")
+    page.wait("document.querySelectorAll('.dreambooth-result').length > 0", 60)
+    return name
+
+
+def send(page: Page, kind: str) -> None:
+    """Presses the button of the newest file of a kind."""
+    name = page.js(f"sdDreambooth.store.get('results').find((one) => one.kind === '{kind}').name")
+    page.press_text("Send to txt2img", f'.dreambooth-result[data-name="{name}"]')
+    page.wait("document.querySelector('#tab_txt2img').checkVisibility()", 60)
+    page.wait("!document.querySelector('#txt2img_prompt textarea').value.includes('Steps:')", 30)
+
+
+def form(page: Page) -> dict[str, object]:
+    """What stands in txt2img."""
+    number = "Number(document.querySelector('#txt2img_%s input[type=number]').value)"
+    found = page.js(
+        f"""({{prompt: document.querySelector("{PROMPT}").value,
+        negative: document.querySelector("#txt2img_neg_prompt textarea").value,
+        steps: {number % "steps"}, guidance: {number % "cfg_scale"}, width: {number % "width"},
+        seed: document.querySelector("#txt2img_seed input").value,
+        sampler: document.querySelector("#txt2img_sampling input").value}})"""
+    )
+    assert isinstance(found, dict)
+    return found
+
+
+def draw(page: Page) -> str:
+    """Presses Generate, and gives the text under the picture."""
+    page.press("#txt2img_generate")
+    page.wait("document.querySelector('#html_info_txt2img').innerText.includes('Steps: 5')", 300)
+    return page.text("#html_info_txt2img")
+
+
+def test_a_network_is_drawn_with_by_its_tag(page: Page, pictures: Path) -> None:
+    name = train(page, "lora", pictures)
+    send(page, "adapter")
+    found = form(page)
+    assert f"<lora:{name}" in str(found["prompt"]) and f"zw{name}" in str(found["prompt"])
+    assert (found["negative"], found["steps"], found["guidance"], found["width"]) == (NEGATIVE, 5, 3.5, 128)
+    assert "<lora:" in draw(page)
+    assert page.js("[...document.querySelectorAll('#txt2img_gallery img')].length") > 0
+
+
+@pytest.mark.parametrize(("kind", "made"), [("word", "embedding"), ("both", "adapter")])
+def test_a_word_is_drawn_with(page: Page, pictures: Path, kind: str, made: str) -> None:
+    train(page, kind, pictures)
+    words = page.js(
+        "sdDreambooth.store.get('results').filter((one) => one.kind === 'embedding').map((one) => one.name)"
+    )
+    send(page, made)
+    prompt = str(form(page)["prompt"])
+    assert ("<lora:" in prompt) == (made == "adapter")
+    assert any(word in prompt for word in words), (prompt, words)
+    assert "TI hashes: " in draw(page)
+
+
+def test_a_checkpoint_is_chosen(page: Page, pictures: Path) -> None:
+    name = train(page, "whole", pictures)
+    send(page, "checkpoint")
+    page.wait(
+        f"document.querySelector('#setting_sd_model_checkpoint input').value.startsWith({json.dumps(name)})",
+        120,
+    )
+    assert "<lora:" not in str(form(page)["prompt"])
+    assert f"Model: {name}" in draw(page)
+
+
+def test_keys_of_the_webui_do_nothing_to_a_training(page: Page, pictures: Path) -> None:
+    page.js("document.activeElement.blur()")
+    page.key("Escape", 27)
+    page.key("Enter", 13, modifiers=2)
+    assert (
+        page.js("sdDreambooth.store.get('queue').entries.filter((one) => one.status === 'running').length")
+        == 0
+    )
