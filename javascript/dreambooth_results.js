@@ -9,7 +9,7 @@
         const draw = () => show(made);
         db.store.listen(["results", "model"], draw);
         draw();
-        return made;
+        return db.dom.el("div", {}, made, db.compare.panel());
     }
 
     async function refresh() {
@@ -40,21 +40,25 @@
         const t = db.words.t;
         const strength = el("input", { type: "range", min: 0, max: 1.5, step: 0.05, value: 1, "aria-label": t("Strength") });
         const told = el("output", {}, strength.value);
-        strength.addEventListener("input", () => (told.value = strength.value));
-        const isLora = one.kind === "adapter";
+        strength.addEventListener("input", () => {
+            told.value = strength.value;
+            strength.isChosen = true;
+        });
+        const chosen = () => (strength.isChosen ? Number(strength.value) : null);
         return el(
             "article",
             { class: "dreambooth-card dreambooth-result", dataset: { name: one.name } },
             one.preview ? db.pictures.figure(one.preview, "") : el("div", { class: "dreambooth-no-preview" }, t("no preview")),
             el("h4", {}, one.name),
             el("p", { class: "dreambooth-hint" }, [kindText(one.kind), one.step ? `${t("step")} ${db.text.whole(one.step)}` : "", one.num_bytes ? db.text.bytes(one.num_bytes) : ""].filter(Boolean).join(", ")),
-            isLora ? el("label", { class: "dreambooth-option" }, t("Strength"), strength, told) : null,
+            ["adapter", "embedding"].includes(one.kind) ? el("label", { class: "dreambooth-option" }, t("Strength"), strength, told) : null,
             el(
                 "div",
                 { class: "dreambooth-row" },
-                button(sendText(), () => send(one, Number(strength.value)), { kind: "primary" }),
-                button(t("Copy"), async () => copy(withStrength(await db.routes.sending(one), Number(strength.value)).prompt)),
+                button(sendText(), () => send(one, chosen()), { kind: "primary" }),
+                button(t("Copy"), async () => copy(promptOf(withStrength(one, await db.routes.sending(one), chosen())))),
                 button(t("Delete"), () => remove(one)),
+                db.tools.buttons(one),
             ),
         );
     }
@@ -68,10 +72,25 @@
         return names[kind] || kind;
     }
 
-    // The network in the prompt and in the picture's text with the strength that was chosen here.
-    function withStrength(sending, strength) {
-        const other = (text) => text.replace(/(<lora:[^:>]+:)[^>]*>/g, `$1${strength}>`);
+    // The prompt and the picture's text with the strength that was chosen here; null leaves the one that the file prefers.
+    function withStrength(one, sending, strength) {
+        if (one.kind === "checkpoint") return { ...sending, text: withoutModel(sending.text) };
+        if (strength === null) return sending;
+        const name = one.name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+        const isWord = one.kind === "embedding";
+        const found = isWord ? new RegExp(`\\(${name}:[\\d.]+\\)|(?<![\\w-])${name}(?![\\w-])`, "g") : new RegExp(`<lora:${name}:[^>]*>`, "g");
+        const meant = isWord ? (strength === 1 ? one.name : `(${one.name}:${strength})`) : `<lora:${one.name}:${strength}>`;
+        const other = (text) => text.replace(found, () => meant);
         return { ...sending, prompt: other(sending.prompt), text: other(sending.text) };
+    }
+
+    // The picture was drawn on the model in training: what is sent is the file that came of it.
+    function withoutModel(text) {
+        return text.replace(/, Model(?: hash)?: (?:"(?:[^"\\]|\\.)*"|[^,\n]*)/g, "");
+    }
+
+    function promptOf(sending) {
+        return sending.prompt || sending.checkpoint;
     }
 
     async function copy(text) {
@@ -80,7 +99,7 @@
     }
 
     async function send(one, strength) {
-        const sending = withStrength(await db.routes.sending(one), strength);
+        const sending = withStrength(one, await db.routes.sending(one), strength);
         if (db.store.get("host").kind === "webui") await db.webui.send(one, sending);
         else db.tryIt.take(one, sending);
     }
@@ -91,7 +110,7 @@
             db.say.note(db.words.t("This model has made no files yet."));
             return;
         }
-        await send(results[0], 1);
+        await send(results[0], null);
     }
 
     async function remove(one) {
