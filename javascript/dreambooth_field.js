@@ -118,12 +118,19 @@
         const { el } = db.dom;
         const choices = chooserOf(field);
         const list = choices.length ? el("datalist", { id: `${id}_list` }, choices.map((one) => el("option", { value: one.value }, one.label))) : null;
+        const inherits = field["x-inherits"];
         const input = el("input", { type: "text", id, class: "dreambooth-input", autocomplete: "off", spellcheck: "false", list: list ? list.id : undefined, inputmode: ["whole", "number"].includes(field["x-kind"]) ? "decimal" : undefined, oninput: () => set(path, typed(field, input.value)) });
         const both = el("div", { class: "dreambooth-text" }, input, list);
         both.show = (value) => {
-            if (document.activeElement !== input) input.value = shown(value);
+            if (inherits) input.placeholder = inherited(inherits);
+            if (document.activeElement !== input) input.value = inherits && value === 0 ? "" : shown(value);
         };
         return both;
+    }
+
+    // What counts where the setting is left empty, which is written 0.
+    function inherited(path) {
+        return `${shown(db.schema.value(path))} (${db.words.label(db.schema.field(path).title)})`;
     }
 
     function chooserOf(field) {
@@ -136,6 +143,7 @@
     function typed(field, text) {
         const kind = field["x-kind"];
         const words = text.trim();
+        if (field["x-inherits"] && words === "") return 0;
         if (kind === "whole" || kind === "number") return words !== "" && Number.isFinite(Number(words)) ? Number(words) : text;
         if (kind === "wholes" || kind === "numbers") return words ? words.split(/[,\s]+/).map((one) => (Number.isFinite(Number(one)) ? Number(one) : one)) : [];
         if (kind.endsWith("table") || kind === "overrides") return tableFrom(words, text);
@@ -163,5 +171,5 @@
         return value === undefined || value === null ? "" : String(value);
     }
 
-    db.field = { row, set };
+    db.field = { row, set, shown, inherited };
 })();

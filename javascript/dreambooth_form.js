@@ -30,7 +30,12 @@
     function digest(group) {
         const values = db.store.get("values");
         const shown = group.fields.filter((one) => db.schema.applies(one["x-path"]) && (one["x-basic"] || one["x-path"] in values));
-        return shown.slice(0, MOST_IN_DIGEST).map((one) => `${one.title} ${short(db.schema.value(one["x-path"]))}`).join(", ");
+        return shown.slice(0, MOST_IN_DIGEST).map((one) => `${one.title} ${brief(one)}`).join(", ");
+    }
+
+    function brief(one) {
+        const value = db.schema.value(one["x-path"]);
+        return one["x-inherits"] && value === 0 ? db.field.inherited(one["x-inherits"]) : short(value);
     }
 
     function short(value) {

@@ -75,6 +75,7 @@ def field_schema(field: Field) -> dict[str, Any]:
         "x-units": list(option.units),
         "x-words": list(option.words),
         "x-picks": option.picks,
+        "x-inherits": option.inherits,
         "x-labels": {str(value): label for value, label in option.choices.items()},
         "x-open-choices": option.open_choices,
         "x-per-concept": option.per_concept,

@@ -147,3 +147,11 @@ def test_runs_are_made_by_reading_alone() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in imported:
                 found.append(f"{path.name}:{node.lineno} {node.func.id}()")
     assert found == []
+
+
+def test_what_a_setting_inherits_is_a_setting() -> None:
+    known = {field.path: field for field in all_fields()}
+    inheriting = {field.path: field.option.inherits for field in known.values() if field.option.inherits}
+    assert inheriting["parts.unet.rate"] == "rates.learning_rate"
+    for path, other in inheriting.items():
+        assert known[path].option.low == 0 and known[other].kind in ("whole", "number"), path

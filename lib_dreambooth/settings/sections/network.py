@@ -59,6 +59,7 @@ class Network(Section, frozen=True, kw_only=True):
             "The network's output is multiplied by alpha / rank, in training and in every program that "
             "reads the file; halving it acts like halving the rate. Half the rank is usual. 0: the same as "
             "the rank.",
+            inherits="network.rank",
             low=0,
             high=65536,
             basic=True,
@@ -72,6 +73,7 @@ class Network(Section, frozen=True, kw_only=True):
         Option(
             "Text Encoder Rank",
             "Rank in the text encoders, with alpha in proportion. 0: the same as the rank.",
+            inherits="network.rank",
             low=0,
             high=4096,
             when=LOW_RANK & TEXT_ENCODER,
@@ -95,6 +97,7 @@ class Network(Section, frozen=True, kw_only=True):
         Option(
             "Convolution Alpha",
             "Alpha of the convolutions; 1 or half their rank is usual. 0: the same as their rank.",
+            inherits="network.conv_rank",
             low=0,
             high=65536,
             when=CONV,
@@ -288,6 +291,7 @@ class Network(Section, frozen=True, kw_only=True):
         Option(
             "LoRA+ Ratio: UNet",
             "For the UNet alone. 0: the ratio above.",
+            inherits="network.plus_ratio",
             low=0,
             high=1000,
             when=LORA,
@@ -299,6 +303,7 @@ class Network(Section, frozen=True, kw_only=True):
         Option(
             "LoRA+ Ratio: Text Encoder",
             "For the text encoders alone. 0: the ratio above.",
+            inherits="network.plus_ratio",
             low=0,
             high=1000,
             when=LORA & TEXT_ENCODER,

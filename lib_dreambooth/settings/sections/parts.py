@@ -27,6 +27,7 @@ def rate_option(label: str, text: str, kohya: str = "", old: str = "") -> Option
         high=10,
         basic=True,
         when=THIS,
+        inherits="rates.learning_rate",
         kohya=names(kohya),
         old=names(old),
     )
@@ -155,6 +156,7 @@ class TextEncoder2(Section, frozen=True, kw_only=True):
             low=0,
             high=10,
             when=THIS & SDXL,
+            inherits="rates.learning_rate",
             kohya=names("text_encoder_lr learning_rate_te2"),
         ),
     ] = 5e-5
