@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lib_dreambooth.adapters.parts import Part, moving_roots, put_back, start_parts, state_of, stop_parts
 from lib_dreambooth.adapters.targets import module_at
@@ -60,10 +62,23 @@ class Attached:
         self.strengths = dict.fromkeys({target.part for target in adapters}, 1.0) | dict(strengths or {})
         self._rates = rates or {}
         self._layers = {target: module_at(roots[target.part], target.path) for target in self.adapters}
-        self._handles = [
-            self._layers[target].register_forward_hook(self._hook(target.part, adapter))
+        # Layers whose networks are not at work by way of a hook now.
+        self._elsewhere: set[Target] = set()
+        self._handles = {target: self._hooked(target) for target in self.adapters}
+        self._parts = [
+            Part(
+                f"{self.names.written[target]}.{role}",
+                parameter,
+                target.part,
+                self._rates.get(target, {}).get(role, 1.0),
+            )
             for target, adapter in self.adapters.items()
+            for role, parameter in adapter.named_parameters()
         ]
+
+    def _hooked(self, target: Target) -> RemovableHandle:
+        hook = self._hook(target.part, self.adapters[target])
+        return self._layers[target].register_forward_hook(hook)
 
     def _hook(self, part: str, adapter: Beside) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         strengths = self.strengths
@@ -76,20 +91,30 @@ class Attached:
 
     @property
     def is_attached(self) -> bool:
-        return bool(self._handles)
+        return bool(self._handles or self._elsewhere)
 
     def parts(self) -> list[Part]:
         """Everything that can be trained, in the order of the modules."""
-        return [
-            Part(
-                f"{self.names.written[target]}.{role}",
-                parameter,
-                target.part,
-                self._rates.get(target, {}).get(role, 1.0),
+        return list(self._parts)
+
+    def layer(self, target: Target) -> nn.Module:
+        """The layer that a network stands beside."""
+        return self._layers[target]
+
+    @contextmanager
+    def unhooked(self, targets: Iterable[Target]) -> Iterator[None]:
+        """While inside, somebody else sees to the networks beside these layers."""
+        away = [target for target in targets if target in self._handles]
+        for target in away:
+            self._handles.pop(target).remove()
+        self._elsewhere.update(away)
+        try:
+            yield
+        finally:
+            self._handles.update(
+                {target: self._hooked(target) for target in away if target in self._elsewhere}
             )
-            for target, adapter in self.adapters.items()
-            for role, parameter in adapter.named_parameters()
-        ]
+            self._elsewhere.difference_update(away)
 
     def state(self) -> dict[str, Tensor]:
         """Every trained tensor by a name that stays the same between runs."""
@@ -147,6 +172,7 @@ class Attached:
 
     def eject(self) -> None:
         """Takes the network away; doing so twice does nothing."""
-        handles, self._handles = self._handles, []
-        for handle in handles:
+        handles, self._handles = self._handles, {}
+        self._elsewhere.clear()
+        for handle in handles.values():
             handle.remove()

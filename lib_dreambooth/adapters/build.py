@@ -124,7 +124,8 @@ def _new(ground: Ground, planned: Planned, layer: nn.Module) -> LowRank | Dense:
     )
     wanted = for_layer(_wanted(network, planned), target.path, layer)
     if wanted.kind == LORA and not wanted.is_decomposed:
-        return fresh(ground.shape(target), planned.rank, planned.alpha, draw, dropouts)
+        is_blank = isinstance(layer.weight, torch.Tensor) and layer.weight.is_meta
+        return fresh(ground.shape(target), planned.rank, planned.alpha, draw, dropouts, is_blank=is_blank)
     return new_dense(wanted, layer, draw, dropouts)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -116,7 +118,7 @@ class Dense(nn.Module):
         return torch.add(output, found, alpha=strength)
 
     def _added(self, x: Tensor, *, layer: nn.Module, kept: Tensor | None) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with uncast(x):
             change = self._change(layer, kept).to(x.dtype)
             bias = self._own().get(BIAS)
             bias = None if bias is None else bias.to(x.dtype)
@@ -220,6 +222,13 @@ class Dense(nn.Module):
         parts = {name: tensor.detach() for name, tensor in self._folded().items()}
         # GLoRA's scale stands in its parts.
         return AdapterModule(parts, float(self.rank or 1) if self.kind == GLORA else self.alpha)
+
+
+def uncast(x: Tensor) -> AbstractContextManager[Any]:
+    """No mixed precision for a block; on `meta`, where forecasts are made, that is a mode for functions."""
+    if x.is_meta:
+        return torch._C.DisableTorchFunction()
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def _outputs_at(layer: nn.Module) -> int:

@@ -130,15 +130,27 @@ class LowRank(nn.Module):
         return AdapterModule(parts, self.alpha)
 
 
-def fresh(shape: Shape, rank: int, alpha: float, draw: Draw, dropouts: Dropouts = NO_DROPOUTS) -> LowRank:
-    """New weights that change nothing yet: `up` is zero, `down` even between +-1 / sqrt(fan in)."""
+def fresh(
+    shape: Shape,
+    rank: int,
+    alpha: float,
+    draw: Draw,
+    dropouts: Dropouts = NO_DROPOUTS,
+    *,
+    is_blank: bool = False,
+) -> LowRank:
+    """New weights that change nothing yet: `up` is zero, `down` even between +-1 / sqrt(fan in).
+
+    A blank one has sizes alone: its layer is on `meta`.
+    """
     shapes = lora_shapes(shape, rank)
     bound = 1.0 / math.sqrt(math.prod(shape[1:]))
     count = math.prod(shapes["lora_down"])
-    down = torch.from_numpy((2.0 * draw.uniforms(count) - 1.0) * bound).float()
-    return LowRank(
-        down.reshape(shapes["lora_down"]), torch.zeros(shapes["lora_up"]), alpha, dropouts=dropouts
-    )
+    drawn = torch.empty(count, device="meta")
+    if not is_blank:
+        drawn = torch.from_numpy((2.0 * draw.uniforms(count) - 1.0) * bound).float()
+    up = torch.zeros(shapes["lora_up"], device=drawn.device)
+    return LowRank(drawn.reshape(shapes["lora_down"]), up, alpha, dropouts=dropouts)
 
 
 def from_file(module: AdapterModule, shape: Shape, dropouts: Dropouts = NO_DROPOUTS) -> LowRank | None:

@@ -9,6 +9,7 @@ weight's digits).
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -61,9 +62,8 @@ def new_dense(wanted: Wanted, layer: nn.Module, draw: Draw, dropouts: Dropouts) 
     """A network that changes nothing yet. Raises MissingPackage where lycoris-lora is not installed."""
     if wanted.kind == FULL:
         return Dense(FULL, _no_differences(layer), dropouts=dropouts)
-    with _quietly(draw.integer(1 << SEED_BITS)):
-        made = _module_class(wanted.kind)("", _like(layer), **_arguments(wanted))
-    parts = {_part_name(wanted.kind, name): tensor.data for name, tensor in made.named_parameters()}
+    like = _like(layer)
+    parts = _blank_parts(wanted, like) if _weight(layer).is_meta else _new_parts(wanted, like, draw)
     scalar = parts.pop(SCALAR, None)
     if wanted.is_decomposed:
         # By our own formula and on the layer's device, so that the quotient of lengths is exactly 1 at first.
@@ -71,6 +71,24 @@ def new_dense(wanted: Wanted, layer: nn.Module, draw: Draw, dropouts: Dropouts) 
     return Dense(
         wanted.kind, parts, _alpha(wanted, parts), dropouts, is_on_input=wanted.is_on_input, scalar=scalar
     )
+
+
+def _new_parts(wanted: Wanted, like: nn.Module, draw: Draw) -> dict[str, Tensor]:
+    with _quietly(draw.integer(1 << SEED_BITS)):
+        made = _module_class(wanted.kind)("", like, **_arguments(wanted))
+    return {_part_name(wanted.kind, name): tensor.data for name, tensor in made.named_parameters()}
+
+
+def _blank_parts(wanted: Wanted, like: nn.Module) -> dict[str, Tensor]:
+    """The same for a layer on `meta`: sizes are all that is wanted, and many layers are alike."""
+    sizes = _sizes(wanted, tuple(_weight(like).shape))
+    return {name: torch.empty(shape, dtype=dtype, device="meta") for name, (shape, dtype) in sizes.items()}
+
+
+@functools.lru_cache(maxsize=1024)
+def _sizes(wanted: Wanted, shape: tuple[int, ...]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    parts = _new_parts(wanted, _like_shape(shape), Draw(0, "size"))
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in parts.items()}
 
 
 def goes_by_input(path: str, layer: nn.Module) -> bool:
@@ -132,7 +150,11 @@ def _weight(layer: nn.Module) -> Tensor:
 
 def _like(layer: nn.Module) -> nn.Module:
     """A layer of the same sizes without values: hosts and quantisation change what a layer's class is."""
-    outputs, inputs, *kernel = _weight(layer).shape
+    return _like_shape(tuple(_weight(layer).shape))
+
+
+def _like_shape(shape: tuple[int, ...]) -> nn.Module:
+    outputs, inputs, *kernel = shape
     if kernel:
         return nn.Conv2d(inputs, outputs, tuple(kernel), bias=False, device="meta")  # type: ignore[arg-type]
     return nn.Linear(inputs, outputs, bias=False, device="meta")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from lib_dreambooth.formats.checkpoint import (
     taken,
 )
 from lib_dreambooth.formats.container import TensorFile, open_tensors
-from lib_dreambooth.formats.keymap import OWN, TEXT, TEXT_2, UNET, VAE
+from lib_dreambooth.formats.keymap import OWN, TEXT, TEXT_2, UNET, VAE, links_at
 from lib_dreambooth.formats.kinds import FAMILIES as FAMILY_TITLES
 from lib_dreambooth.formats.kinds import PART_TITLES, FileKind
 from lib_dreambooth.formats.links import Link
@@ -132,20 +132,44 @@ class _Reader:
 
     def _built(self, part: str, links: list[Link], kind: FileKind) -> nn.Module:
         """The part's module, still without memory."""
-        shaped = {name: torch.empty(link.shape, device="meta") for link in links for name in link.names}
-        if part == UNET:
-            second = kind.text_encoder(TEXT_2)
-            module: nn.Module = build_unet(shaped, self.family, second.projection_width if second else None)
-        elif part == VAE:
-            module = build_vae(shaped, self.family)
-        else:
-            module = build_text_encoder(shaped, self.family, part)
-        return module
+        return built(self.family, part, links, kind)
 
     def _dtype_of(self, part: str, state: StateDict) -> torch.dtype | None:
         if part != VAE:
             return self.dtype
         return safe_vae_dtype(self.family, self.dtype or next(iter(state.values())).dtype)
+
+
+def built(family: Family, part: str, links: Sequence[Link], kind: FileKind) -> nn.Module:
+    """A part's module on `meta`, for tensors of these shapes."""
+    shaped = {name: torch.empty(link.shape, device="meta") for link in links for name in link.names}
+    if part == UNET:
+        second = kind.text_encoder(TEXT_2)
+        module: nn.Module = build_unet(shaped, family, second.projection_width if second else None)
+    elif part == VAE:
+        module = build_vae(shaped, family)
+    else:
+        module = build_text_encoder(shaped, family, part)
+    return module
+
+
+def blank_model(kind: FileKind, path: Path) -> LoadedModel:
+    """A model of this kind on `meta`: every size is real, and nothing was read."""
+    family = FAMILIES[kind.family]
+    modules: dict[str, nn.Module] = {}
+    for part in (one for one in ALL_PARTS if one in kind.parts and one in (UNET, VAE, *family.text)):
+        found = kind.parts[part]
+        assert found.layout is not None, f"{part} is damaged"
+        modules[part] = built(family, part, links_at(found.place, found.layout), kind)
+        modules[part].requires_grad_(False).eval()
+    return LoadedModel(
+        family=family,
+        rules={part: text_rule(family, part, kind) for part in family.text if part in modules},
+        schedule=stable_diffusion_schedule(is_zero_terminal=kind.is_zero_terminal),
+        prediction=kind.prediction or "epsilon",
+        source=Source(path, kind),
+        modules=modules,
+    )
 
 
 def require_vocabulary(kind: FileKind, part: str, path: Path) -> None:

@@ -1,0 +1,415 @@
+"""A run's phases taken on `meta`: the real modules, the real graph, no weight and no arithmetic.
+
+B: pictures, C: channels, H, W: latent size, N: tokens of all chunks, D: width of what cross-attention reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lib_dreambooth.adapters.build import attach_weights
+from lib_dreambooth.adapters.parts import Trainable
+from lib_dreambooth.adapters.planning import Ground, trained_parts
+from lib_dreambooth.adapters.words import WORDS
+from lib_dreambooth.forecast.casting import Casting
+from lib_dreambooth.forecast.meter import (
+    ACTIVATIONS,
+    ADAPTERS,
+    GRADIENTS,
+    OPTIMIZER,
+    WEIGHTS,
+    Meter,
+    Peak,
+    Work,
+    bytes_of,
+)
+from lib_dreambooth.forecast.workspaces import GRAINS, workspaces
+from lib_dreambooth.formats.adapter_names import names_of
+from lib_dreambooth.formats.keymap import UNET, VAE
+from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.models.chunks import CHUNK_LENGTH
+from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.models.read import blank_model
+from lib_dreambooth.models.text_encoder import TextEncoder
+from lib_dreambooth.settings.meaning import is_adapter
+from lib_dreambooth.settings.schema import Run
+
+META = torch.device("meta")
+PIXELS = 8  # along a side of a latent's cell
+PIXEL_CHANNELS = 3
+ROW = 77
+# Modules by part and a level to a context in which they are computed twice, as `training` does it.
+Keeping = Callable[[Mapping[str, nn.Module], str], AbstractContextManager[Any]]
+
+
+class NumberTypes(Protocol):
+    """What `training.precision` decides about numbers."""
+
+    @property
+    def compute(self) -> torch.dtype: ...
+    @property
+    def weights(self) -> torch.dtype: ...
+    @property
+    def frozen(self) -> torch.dtype: ...
+    @property
+    def frozen_unet(self) -> torch.dtype: ...
+    @property
+    def vae(self) -> torch.dtype: ...
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a rehearsal goes by. `kind` is of the device: "cuda", "cpu" or "mps"."""
+
+    run: Run
+    base: FileKind
+    numbers: NumberTypes
+    kind: str
+    keeping: Keeping
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How steps are taken, as far as it changes nothing about what is learned."""
+
+    level: str = "off"  # of what is computed twice: "off", "some", "on" or "offload"
+    is_fused: bool = False  # weights move in the backward pass
+    is_in_system: bool = False  # gradients wait in system memory
+    unloads: bool = True  # what steps do without leaves the card
+    pieces: int = 1  # a batch is taken in so many, one after the other
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a phase took: its peak by part, its work, and what left for system memory meanwhile."""
+
+    peak: Peak
+    work: Work = field(default_factory=Work)
+    kept: int = 0  # for the backward pass
+    in_system: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.peak)
+
+
+class Rehearsal:
+    """The model of a run with what is trained on it, all on `meta`."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.model = blank_model(scene.base, Path())
+        trained = trained_parts(scene.run, self.model.modules)
+        for part in self.model.modules:
+            self.model.to(part, META, self._dtype_of(part, trained))
+        self.words = _words(scene.run, self.model)
+        self.trained = self._attached(trained)
+        self.parts = [] if self.trained is None else self.trained.parts()
+        self.parameters = [part.parameter for part in self.parts]
+        self.all_trained = [*self.parameters, *(row for rows in self.words.values() for row in rows.values())]
+
+    def _dtype_of(self, part: str, trained: Collection[str]) -> torch.dtype:
+        numbers = self.scene.numbers
+        if part == VAE:
+            return numbers.vae
+        if part in trained and not is_adapter(self.scene.run):
+            return numbers.weights
+        return numbers.frozen_unet if part == UNET else numbers.frozen
+
+    def _attached(self, trained: Collection[str]) -> Trainable | None:
+        scene = self.scene
+        if not trained:
+            return None
+        roots = {part: module for part, module in self.model.modules.items() if part != VAE}
+        names = names_of(scene.base)
+        ground = Ground(scene.run, names, self.model.family.name, tuple(trained))
+        return attach_weights(ground, roots, self.model.rules, scene.numbers.weights)
+
+    @property
+    def trains_text(self) -> bool:
+        return bool(self.words) or any(part.part not in (UNET, WORDS) for part in self.parts)
+
+    @property
+    def num_trained(self) -> int:
+        return sum(parameter.numel() for parameter in self.all_trained)
+
+    def bytes_of_parts(self, parts: Collection[str]) -> int:
+        """What parts of the model weigh in the precision of this run."""
+        return sum(bytes_of(self.model.modules[part].parameters()) for part in parts)
+
+    def step(
+        self,
+        batch: int,
+        size_wh: tuple[int, int],
+        manner: Manner,
+        remembered: int,
+        averages: int,
+        moving: int,
+    ) -> Passed:
+        """One step of one micro-batch: `remembered` bytes of the optimizer and `averages` stand beside it;
+        moving the weights takes `moving` more.
+        """
+        meter = self._meter()
+        run, numbers = self.scene.run, self.scene.numbers
+        idle = self._idle(manner)
+        self._hold(meter, [part for part in self.model.modules if part not in idle])
+        meter.reserve(remembered + averages, OPTIMIZER)
+        casting = Casting(meter, numbers.compute, self.scene.kind)
+        gone = _Gone()
+        micro = -(-batch // manner.pieces)
+        is_added_up = (run.length.accumulation > 1 or manner.pieces > 1) and not (
+            manner.is_fused or manner.is_in_system
+        )
+        roots = {
+            part: module for part, module in self.model.modules.items() if part == UNET or self._trains(part)
+        }
+        level = "on" if manner.level == "offload" else manner.level
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(checkpoints_on_meta())
+            stack.enter_context(self._gradients(meter, manner, moving))
+            stack.enter_context(self.scene.keeping(roots, level))
+            if self.trained is not None:
+                self.trained.training(True)
+            stack.enter_context(meter)
+            stack.enter_context(casting)
+            if is_added_up:
+                for parameter in self.all_trained:
+                    parameter.grad = torch.empty_like(parameter)
+                meter.hold([one.grad for one in self.all_trained if one.grad is not None], GRADIENTS)
+            meter.restart()
+            if manner.level == "offload":
+                stack.enter_context(gone.hooks())
+            loss = self._loss(micro, size_wh)
+            casting.close()
+            meter.keep()
+            kept = meter.held[ACTIVATIONS]
+            backward(loss)
+            del loss
+            if not manner.is_fused:
+                meter.attend(0.0, moving)
+        in_system = gone.num_bytes + (self.gradient_bytes if manner.is_in_system else 0)
+        return Passed(meter.peak, meter.work.times(manner.pieces), kept, in_system)
+
+    @property
+    def gradient_bytes(self) -> int:
+        return bytes_of(self.all_trained)
+
+    def encode(self, size_wh: tuple[int, int], group: int) -> Passed:
+        """Pictures to latents before the first step, so many at a time."""
+        meter = self._meter()
+        self._hold(meter, self.model.modules)
+        width, height = size_wh
+        with torch.no_grad(), meter, Casting(meter, torch.float32, self.scene.kind):
+            meter.restart()
+            pixels = self._empty(max(1, group), PIXEL_CHANNELS, height, width, dtype=self.scene.numbers.vae)
+            self.model.vae.encode(pixels)
+        return Passed(meter.peak, meter.work)
+
+    def draw(self, size_wh: tuple[int, int], batch: int, remembered: int, averages: int) -> Passed:
+        """One call of the network for a preview under guidance; the decoder comes after it."""
+        meter = self._meter()
+        self._hold(meter, self.model.modules)
+        meter.reserve(remembered + averages, OPTIMIZER)
+        with torch.no_grad(), meter, Casting(meter, self.scene.numbers.compute, self.scene.kind):
+            if self.trained is not None:
+                self.trained.training(False)
+            meter.restart()
+            self._predicted(2 * batch, size_wh, self._states(2 * batch, is_live=False))
+        return Passed(meter.peak, meter.work)
+
+    def decode(self, size_wh: tuple[int, int], remembered: int, averages: int) -> Passed:
+        """A latent to a picture."""
+        meter = self._meter()
+        self._hold(meter, self.model.modules)
+        meter.reserve(remembered + averages, OPTIMIZER)
+        width, height = size_wh
+        with torch.no_grad(), meter, Casting(meter, torch.float32, self.scene.kind):
+            meter.restart()
+            latent = self._empty(
+                1, self.model.latent_channels, height // PIXELS, width // PIXELS, dtype=self.scene.numbers.vae
+            )
+            self.model.vae.decode(latent)
+        return Passed(meter.peak, meter.work)
+
+    def _meter(self) -> Meter:
+        return Meter(workspaces(self.scene.kind), GRAINS.get(self.scene.kind, 1))
+
+    def _hold(self, meter: Meter, parts: Collection[str]) -> None:
+        for part in parts:
+            meter.hold(self.model.modules[part].parameters(), WEIGHTS)
+        if is_adapter(self.scene.run):
+            meter.hold(self.parameters, ADAPTERS)
+        meter.hold([row for rows in self.words.values() for row in rows.values()], ADAPTERS)
+
+    def _idle(self, manner: Manner) -> list[str]:
+        """The parts that are not on the device in the steps."""
+        if not manner.unloads or self.scene.kind == "cpu":
+            return []
+        idle = [] if self.scene.run.memory.cache_latents == "off" else [VAE]
+        return idle if self._is_live else idle + [one.part for one in self.model.encoders]
+
+    @property
+    def _is_live(self) -> bool:
+        return self.trains_text or self.scene.run.memory.cache_text == "off"
+
+    def _trains(self, part: str) -> bool:
+        return (bool(self.words) and part != VAE) or any(one.part == part for one in self.parts)
+
+    @contextlib.contextmanager
+    def _gradients(self, meter: Meter, manner: Manner, moving: int) -> Iterator[None]:
+        """What becomes of a gradient as soon as it is whole."""
+
+        def whole(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            if manner.is_fused:
+                meter.attend(0.0, moving)
+            if manner.is_fused or manner.is_in_system:
+                parameter.grad = None
+            else:
+                meter.hold([parameter.grad], GRADIENTS)
+
+        handles = [one.register_post_accumulate_grad_hook(whole) for one in self.all_trained]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for one in self.all_trained:
+                one.grad = None
+
+    def _loss(self, batch: int, size_wh: tuple[int, int]) -> Tensor:
+        predicted = self._predicted(batch, size_wh, self._states(batch, is_live=self._is_live))
+        target = torch.empty_like(predicted, dtype=torch.float32)
+        return ((predicted.float() - target) ** 2).flatten(1).mean(1).sum()
+
+    def _predicted(
+        self, batch: int, size_wh: tuple[int, int], states: tuple[Tensor, Tensor | None]
+    ) -> Tensor:
+        width, height = size_wh
+        numbers = self.scene.numbers
+        plain = numbers.compute == torch.float32
+        joined, pooled = states
+        more = {}
+        if pooled is not None:
+            ids = self._empty(batch, 6)
+            more = {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": ids}}
+        dtype = self.model.dtype_of(UNET) if plain else torch.float32
+        noisy = self._empty(batch, self.model.latent_channels, height // PIXELS, width // PIXELS, dtype=dtype)
+        steps = torch.zeros(batch, dtype=torch.int64, device=META)
+        found: Tensor = self.model.unet(noisy, steps, joined, **more).sample
+        return found
+
+    def _states(self, batch: int, *, is_live: bool) -> tuple[Tensor, Tensor | None]:
+        """The states [B, N, D] of captions and the pooled ones."""
+        chunks = (
+            -(-self.scene.run.captions.max_tokens // CHUNK_LENGTH)
+            if self.scene.run.captions.max_tokens
+            else 1
+        )
+        found, pooled = [], None
+        for encoder in self.model.encoders:
+            states, of_first = self._encoded(encoder, batch * chunks, is_live=is_live)
+            found.append(states.reshape(batch, chunks * ROW, -1))
+            pooled = pooled if of_first is None else of_first[:batch]
+        return torch.cat(found, dim=-1) if len(found) > 1 else found[0], pooled
+
+    def _encoded(self, encoder: TextEncoder, rows: int, *, is_live: bool) -> tuple[Tensor, Tensor | None]:
+        dtype = self.model.dtype_of(encoder.part)
+        if not is_live:
+            pooled = (
+                self._empty(rows, self._projected(encoder), dtype=dtype) if encoder.rule.is_pooled else None
+            )
+            return self._empty(rows, ROW, encoder.width, dtype=dtype), pooled
+        ids = torch.zeros(rows, ROW, dtype=torch.int64, device=META)
+        layer = self.scene.run.model.clip_skip if encoder.rule.takes_clip_skip else encoder.rule.layer
+        with self._words_in(encoder):
+            output = encoder.module(input_ids=ids, output_hidden_states=layer > 1)
+        states = output.last_hidden_state
+        if layer > 1:
+            states = output.hidden_states[-layer]
+            if encoder.rule.has_final_norm:
+                states = encoder.inner.final_layer_norm(states)
+        return states, output.text_embeds if encoder.rule.is_pooled else None
+
+    @contextlib.contextmanager
+    def _words_in(self, encoder: TextEncoder) -> Iterator[None]:
+        """The words' rows stand in each prompt, so that gradients go through the encoder."""
+        rows = self.words.get(encoder.part, {})
+
+        def put(module: nn.Module, args: Any, states: Tensor) -> Tensor:
+            added = torch.cat([row.to(states.dtype) for row in rows.values()])[: ROW - 2]
+            return torch.cat([states[:, : ROW - len(added)], added.expand(len(states), -1, -1)], dim=1)
+
+        handle = encoder.token_embedding.register_forward_hook(put) if rows else None
+        try:
+            yield
+        finally:
+            if handle is not None:
+                handle.remove()
+
+    def _projected(self, encoder: TextEncoder) -> int:
+        return int(encoder.module.text_projection.weight.shape[0])  # type: ignore[union-attr]
+
+    def _empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=META)
+
+
+def _words(run: Run, model: LoadedModel) -> dict[str, dict[str, nn.Parameter]]:
+    """Rows by text encoder and word, where words are trained."""
+    if not run.parts.words.train:
+        return {}
+    return {
+        encoder.part: {
+            word.name: nn.Parameter(torch.empty(word.vectors, encoder.width, device=META))
+            for word in run.words
+        }
+        for encoder in model.encoders
+    }
+
+
+class _Gone:
+    """What waits in system memory for the backward pass."""
+
+    def __init__(self) -> None:
+        self.num_bytes = 0
+
+    def hooks(self) -> AbstractContextManager[Any]:
+        def pack(tensor: Tensor) -> Any:
+            if isinstance(tensor, nn.Parameter):
+                return tensor
+            self.num_bytes += tensor.numel() * tensor.element_size()
+            return tensor.shape, tensor.dtype
+
+        def unpack(kept: Any) -> Tensor:
+            return kept if isinstance(kept, Tensor) else torch.empty(kept[0], dtype=kept[1], device=META)
+
+        return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
+
+
+def backward(loss: Tensor) -> None:
+    """`loss.backward()` with modes for functions at work inside, where blocks are computed a second time."""
+    engine: Any = torch.autograd.Variable._execution_engine
+    ones = (torch.ones_like(loss),)
+    engine.run_backward((loss,), ones, False, False, (), allow_unreachable=True, accumulate_grad=True)
+
+
+@contextlib.contextmanager
+def checkpoints_on_meta() -> Iterator[None]:
+    """PyTorch before 2.2 looks for a module of `meta`'s own when something is computed twice."""
+    if hasattr(torch, "meta") or tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 2):
+        yield
+        return
+    torch.meta = types.SimpleNamespace()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del torch.meta  # type: ignore[attr-defined]
