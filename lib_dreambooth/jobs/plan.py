@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib_dreambooth.data.class_pictures import ClassRequest, missing, requests, with_drawn
 from lib_dreambooth.data.dataset import Dataset
+from lib_dreambooth.data.health.classes import ignored_captions
 from lib_dreambooth.data.item import Finding, Item
 from lib_dreambooth.data.scanning.items import unique_ids
 from lib_dreambooth.data.scanning.scan import Scan, scan
@@ -20,7 +21,7 @@ from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.settings.length import LengthPlan, plan_length
 from lib_dreambooth.settings.meaning import made
 from lib_dreambooth.settings.outline import NAMES, Outline, outline
-from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.schema import Captions, Concept, Run
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.names import clean_name, counter_text, new_run_folder
 from lib_dreambooth.training.export.places import Folders
@@ -93,11 +94,21 @@ def plan_run(
         repeats=repeats.pop() if len(repeats) == 1 else None,
         num_class_visits=max(0, length.epoch.num_visits - own),
         new_class_pictures=num_new,
-        findings=(*about_words, *scanned.findings),
+        findings=(*about_words, *scanned.findings, *about_classes(dataset)),
         files=expected_files(run, found, length, name, results),
         disk=disk_need(run, kind, found.files, place_of(run, results)),
         memory=memory_need(run, kind, arithmetic),
     )
+
+
+def about_classes(dataset: Dataset) -> list[Finding]:
+    """What the words of class pictures will not do."""
+
+    def settings_of(item: Item) -> tuple[Captions, Concept]:
+        handling = dataset.handling(item)
+        return handling.captions, handling.concept
+
+    return ignored_captions(dataset.items, settings_of)
 
 
 def with_class_pictures(run: Run, scanned: Scan, folder: ModelFolder | None) -> tuple[Scan, int]:

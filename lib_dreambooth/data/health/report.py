@@ -22,6 +22,7 @@ from lib_dreambooth.data.captions.preview import (
     preview,
 )
 from lib_dreambooth.data.health.captions import Captioned, caption_findings
+from lib_dreambooth.data.health.classes import ignored_captions
 from lib_dreambooth.data.health.exposure import (
     Exposure,
     exposure_findings,
@@ -137,6 +138,7 @@ def report(
         *looking.findings,
         *picture_findings(seen),
         *caption_findings(training),
+        *ignored_captions(items, settings_of),
         *cut_findings(previews),
         *tag_findings(training),
         *exposure_findings(single),
