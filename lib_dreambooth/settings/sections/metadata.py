@@ -51,9 +51,9 @@ class Metadata(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Metadata in Files",
-            "Full: settings, tag counts, hashes; names and hashes only, never a path. Plain: what programs "
-            "need to read the file. None: only what cannot be left out.",
-            choices={"full": "Full", "plain": "Plain", "none": "None"},
+            "Full: settings, tag counts, hashes; names and hashes only, never a path. Needed only: what "
+            "programs need to read the file. None: only what cannot be left out.",
+            choices={"full": "Full", "plain": "Needed only", "none": "None"},
             kohya=names("no_metadata"),
         ),
     ] = "full"

@@ -1,4 +1,8 @@
-"""The words of the page in other languages: one file each, keyed by the English words."""
+"""The words of the page in other languages, keyed by the English words.
+
+Beside this file lies what the page itself says, in `settings` the labels and the help of settings, in
+`messages` the sentences that the program says.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+PARTS = (FOLDER, FOLDER / "settings", FOLDER / "messages")
 # What hosts call the languages; a region beside Chinese decides the writing.
 NAMES = {
     "ja": "ja", "japanese": "ja",
@@ -25,12 +30,12 @@ def language_of(name: str) -> str:
 
 
 def catalogue(name: str) -> dict[str, Any]:
-    """Words, labels and help in a host's language, with the language's name; empty for English."""
+    """Everything in a host's language, with the language's name; nothing more for English."""
     language = language_of(name)
-    if not language:
-        return {"language": "en"}
-    text = (FOLDER / f"{language}.json").read_text(encoding="utf-8")
-    return {"language": language, **json.loads(text)}
+    found: dict[str, Any] = {"language": language or "en"}
+    for folder in PARTS if language else ():
+        found |= json.loads((folder / f"{language}.json").read_text(encoding="utf-8"))
+    return found
 
 
 def languages() -> tuple[str, ...]:
