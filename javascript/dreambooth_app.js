@@ -78,7 +78,7 @@
     // One concept to fill in, on the base that the host has loaded.
     function firstValues() {
         const bases = db.store.get("bases");
-        const loaded = bases.find((one) => one.is_loaded) || (bases.length === 1 ? bases[0] : null);
+        const loaded = bases.find((one) => one.is_chosen) || (bases.length === 1 ? bases[0] : null);
         db.store.put("values", { "concepts.0.folder": "", ...(loaded ? { "model.base": loaded.value } : {}) });
     }
 

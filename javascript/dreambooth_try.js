@@ -75,7 +75,7 @@
         const drawn = sending.text.split("\n")[0].trim();
         parts.prompt.value = drawn || sending.prompt;
         const model = db.store.get("models").find((other) => other.name === one.model);
-        const wanted = sending.checkpoint ? db.store.get("bases").find((base) => base.name.endsWith(sending.checkpoint)) : null;
+        const wanted = sending.checkpoint ? db.store.get("bases").find((base) => base.name.split("/").pop().replace(/\.[^.]+$/, "") === sending.checkpoint) : null;
         if (wanted || model) parts.base.value = wanted ? wanted.value : model.base;
         db.app.show("try");
         parts.prompt.focus();

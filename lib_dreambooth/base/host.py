@@ -37,13 +37,15 @@ class HostPaths:
 class HostSettings:
     """What the user chose in the host. Asked for anew when it is needed, never kept.
 
-    `device` is where the host computes ("cuda:1"); empty where it has no say. `pictures` are fields of
-    sampling's PictureSettings by name, for previews that equal the host's pictures. `is_training_first` makes
-    pictures wait for the end of a run. `may_name_folders` is off where whoever reaches the page must not
-    choose folders of this machine. `api_users` are the names and passwords that the host asks programs for.
+    `device` is where the host computes ("cuda:1"); empty where it has no say. `checkpoint` is the file chosen
+    for pictures, empty where none is. `pictures` are fields of sampling's PictureSettings by name, for
+    previews that equal the host's pictures. `is_training_first` makes pictures wait for the end of a run.
+    `may_name_folders` is off where whoever reaches the page must not choose folders of this machine.
+    `api_users` are the names and passwords that the host asks programs for.
     """
 
     device: str = ""
+    checkpoint: str = ""
     pictures: Mapping[str, object] = field(default_factory=dict)
     is_training_first: bool = False
     may_name_folders: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lib_dreambooth.base.host import HostSettings
@@ -45,6 +46,7 @@ def settings_of_webui() -> HostSettings:
     )
     return HostSettings(
         device=device_name(),
+        checkpoint=chosen_checkpoint(),
         pictures=pictures(),
         is_training_first=is_training_first(),
         may_name_folders=not is_closed,
@@ -69,6 +71,16 @@ def language_of_webui() -> str:
         # Files are named by country or by script: zh_CN, zh-Hant (Stable).
         return "zh-TW" if region.startswith(TRADITIONAL) else "zh-CN"
     return f"{language}-{region.upper()}" if len(region) == 2 else language
+
+
+def chosen_checkpoint() -> str:
+    """The file that the user chose to draw with, whether it is loaded yet or not."""
+    from modules import sd_models
+
+    known = getattr(sd_models, "checkpoint_aliases", {})
+    found = known.get(option("sd_model_checkpoint", None))
+    name = getattr(found, "filename", "")
+    return str(Path(name).absolute()) if name else ""
 
 
 def device_name() -> str:

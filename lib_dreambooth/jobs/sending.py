@@ -42,7 +42,8 @@ def sending(made: Made, samples: Sequence[Sample]) -> Sending:
     elif made.kind == EMBEDDING:
         trigger = name if weight == DEFAULT_WEIGHT else f"({name}:{weight:g})"
     elif made.kind == CHECKPOINT:
-        checkpoint = made.path.name
+        # The WebUI knows a file in a folder of its own by this name, not by the file's.
+        checkpoint = name
     sample = sample_for(made, samples)
     text = text_in(sample.path) if sample is not None else ""
     return Sending(

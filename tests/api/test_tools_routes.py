@@ -85,7 +85,7 @@ def test_a_merge_becomes_a_result(place: Place) -> None:
     new = found["with both"]
     assert (new["kind"], new["reason"], new["step"], new["is_ours"]) == ("checkpoint", "merged", 10, True)
     assert new["id"] == done["answer"]["id"]
-    assert place.made.get(f"/models/riho/results/{new['id']}/send")["checkpoint"] == "with both.safetensors"
+    assert place.made.get(f"/models/riho/results/{new['id']}/send")["checkpoint"] == "with both"
     assert "checkpoints" in place.made.host.refreshed
     place.made.post(place.at("merge"), body, 409)
     place.made.call("DELETE", f"/models/riho/results/{new['id']}")

@@ -357,3 +357,11 @@ def test_where_one_thread_makes_all_pictures_none_waits_in_it(
         host.before_picture(SimpleNamespace(comment=said.append))
         host.before_picture(None)
     assert len(said) == is_first and around.shared.state.interrupted is is_first
+
+
+def test_the_chosen_checkpoint_is_told(a1111: StandIn, tmp_path: Path) -> None:
+    assert WebuiHost().settings.checkpoint == ""
+    known = SimpleNamespace(filename=str(tmp_path / "sub" / "one.safetensors"))
+    a1111.sd_models.checkpoint_aliases = {"one.safetensors": known}
+    a1111.shared.opts.sd_model_checkpoint = "one.safetensors"
+    assert WebuiHost().settings.checkpoint == known.filename

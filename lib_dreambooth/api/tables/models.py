@@ -35,12 +35,13 @@ class Status(Answer, frozen=True, kw_only=True):
 
 
 class Base(Answer, frozen=True, kw_only=True):
-    """A checkpoint of the host; `name` is its path below the host's folder."""
+    """A checkpoint of the host; `name` is its path below the host's folder, `is_chosen`: it draws with it."""
 
     id: str
     name: str
     path: str
     num_bytes: int
+    is_chosen: bool
 
 
 class Standing(Answer, frozen=True, kw_only=True):
@@ -113,7 +114,8 @@ def status(call: Call) -> dict[str, Any]:
 def bases(call: Call) -> list[dict[str, Any]]:
     from lib_dreambooth.jobs.bases import bases_of
 
-    return [base.to_json() for base in bases_of(call.host.paths)]
+    chosen = call.host.settings.checkpoint
+    return [{**base.to_json(), "is_chosen": str(base.path) == chosen} for base in bases_of(call.host.paths)]
 
 
 def models(call: Call) -> list[dict[str, Any]]:
