@@ -13,6 +13,7 @@ from lib_dreambooth.api.calls import Route, Site
 from lib_dreambooth.api.describing import operation
 from lib_dreambooth.api.tables import (
     data,
+    dataset,
     models,
     old,
     old_files,
@@ -32,6 +33,7 @@ ROUTES: tuple[Route, ...] = (
     *models.ROUTES,
     *settings.ROUTES,
     *data.ROUTES,
+    *dataset.ROUTES,
     *queue.ROUTES,
     *runs.ROUTES,
     *results.ROUTES,

@@ -47,16 +47,20 @@ class Task:
 
 
 class Watching:
-    """What work says while it goes on; raises Cancelled where a stop was asked for."""
+    """What work says while it goes on."""
 
     def __init__(self, tasks: Tasks, task_id: str) -> None:
         self._tasks = tasks
         self._id = task_id
 
     def tell(self, done: int, total: int) -> None:
-        """So much is done."""
+        """So much is done; raises Cancelled where a stop was asked for."""
         if self.should_stop():
             raise Cancelled
+        self.count(done, total)
+
+    def count(self, done: int, total: int) -> None:
+        """So much is done, for work that looks for a stop by itself."""
         self._tasks.change(self._id, done=done, total=total)
 
     def should_stop(self) -> bool:

@@ -111,13 +111,17 @@ def scan(call: Call) -> dict[str, Any]:
     import tempfile
 
     from lib_dreambooth.jobs.looking import look_at
+    from lib_dreambooth.jobs.showing import class_counts
 
     body: Looking = call.body
     sourced = accepted(call.host, body.settings, body.changes)
     with tempfile.TemporaryDirectory(prefix="sd-webui-dreambooth-") as unpacked:
         found = look_at(sourced, uncounted, Path(unpacked), with_thumbnails=body.thumbnails)
     thumbnails = {"thumbnails": found.report.thumbnails} if body.thumbnails else {}
-    return {**found.to_json(), "is_size_guessed": found.is_size_guessed, **thumbnails}
+    ids = {item.path: item.id for item in found.dataset.items}
+    counts = class_counts(found.dataset)
+    told = {"is_size_guessed": found.is_size_guessed, "ids": ids, "class_counts": counts}
+    return {**found.to_json(), **told, **thumbnails}
 
 
 def captions(call: Call) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""Taggers that lie on this machine, one that may be fetched when somebody asks, and tagging as a task."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_dreambooth.base.errors import Cancelled, UserError
+from lib_dreambooth.base.host import HostPaths
+from lib_dreambooth.data.tags.download import MODEL, TAG_LIST, Fetch, obtain
+from lib_dreambooth.data.tags.places import MOST_OPERATIONS, pictures_in
+from lib_dreambooth.data.tags.tagger import TagChoice, Tagger
+from lib_dreambooth.data.tags.tagging import TaggingPlan, open_upright, plan_tagging, tag_pictures
+from lib_dreambooth.data.tags.wd14 import open_wd14
+from lib_dreambooth.jobs.captioning import journal_of, shown_name
+from lib_dreambooth.jobs.made_files import id_of
+from lib_dreambooth.jobs.tasks import Watching
+
+# Ours, and those of the WebUI's best-known tagger extension.
+FOLDERS = ("taggers", "TaggerOnnx", "interrogators")
+LISTS = "selected_tags.csv"
+POLICIES = ("keep", "refresh", "merge", "replace")
+PIECE = 1 << 20
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class TaggerFiles:
+    """A model with its list of tags."""
+
+    id: str
+    name: str
+    model: Path
+    tags: Path
+
+
+def taggers_of(paths: HostPaths) -> list[TaggerFiles]:
+    """Every tagger below the host's models, by name."""
+    return sorted(_found(paths), key=lambda one: one.name.casefold())
+
+
+def tagger_of(paths: HostPaths, tagger_id: str) -> TaggerFiles:
+    """The tagger of an id; raises UserError."""
+    found = next((one for one in taggers_of(paths) if one.id == tagger_id), None)
+    if found is None:
+        raise UserError(
+            "there is no such tagger (any more).",
+            where="tagger",
+            todo="Choose one of the list, or download one.",
+            code="no-such-file",
+        )
+    return found
+
+
+def place_for_download(paths: HostPaths) -> Path:
+    """Where a tagger goes that is fetched."""
+    return paths.models / FOLDERS[0]
+
+
+def fetch_tagger(paths: HostPaths, watching: Watching, fetch: Fetch | None = None) -> dict[str, Any]:
+    """Both files of the tagger that is known by its bytes; raises UserError."""
+    folder = place_for_download(paths)
+    get = fetch or fetcher(watching, MODEL.size_bytes)
+    obtain(TAG_LIST, folder, get)
+    model = obtain(MODEL, folder, get)
+    return {"id": id_of(model), "name": model.stem}
+
+
+def fetcher(watching: Watching, total: int) -> Fetch:
+    """Fetches over the network, piece by piece."""
+
+    def fetch(url: str, target: Path) -> None:
+        done = 0
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as file:
+                while piece := answer.read(PIECE):
+                    file.write(piece)
+                    done += len(piece)
+                    watching.tell(min(done, total), total)
+        except Cancelled:
+            raise
+        except (OSError, urllib.error.URLError) as error:
+            raise UserError(
+                f"could not be downloaded ({error}).",
+                where=url,
+                todo="Look at the connection, or fetch the file by hand and put it into that folder.",
+                code="no-network",
+            ) from error
+
+    return fetch
+
+
+def planned_tagging(folder: Path, policy: str) -> TaggingPlan:
+    """Which captions would be written; raises UserError."""
+    if policy not in POLICIES:
+        raise UserError("is not a choice.", where="existing", todo=f"Choose one of: {', '.join(POLICIES)}.")
+    return plan_tagging(pictures_in(folder), policy, journal_of(folder))  # type: ignore[arg-type]
+
+
+def tag_folder(
+    folder: Path,
+    policy: str,
+    choice: TagChoice,
+    watching: Watching,
+    open_tagger: Callable[[], Tagger],
+) -> dict[str, Any]:
+    """Writes the captions, as one edit that can be taken back; what is written before a stop stays."""
+    plan, journal = planned_tagging(folder, policy), journal_of(folder)
+    done = tag_pictures(
+        plan,
+        policy,  # type: ignore[arg-type]
+        open_tagger(),
+        choice,
+        journal,
+        open_upright,
+        watching.should_stop,
+        lambda count, total: watching.count(count, total),
+    )
+    journal.forget(MOST_OPERATIONS)
+    if done.is_cancelled and not done.written:
+        raise Cancelled
+    return {
+        "written": len(done.written),
+        "files": {shown_name(path, folder): text for path, text in list(done.written.items())[:200]},
+        "findings": [finding.to_json() for finding in done.findings],
+    }
+
+
+def opener(files: TaggerFiles) -> Callable[[], Tagger]:
+    """Opens a tagger when it is its turn."""
+    return lambda: open_wd14(files.model, files.tags)
+
+
+def plan_shown(plan: TaggingPlan) -> dict[str, Any]:
+    """What tagging would do."""
+    return {
+        "to_write": len(plan.todo),
+        "kept": len(plan.kept),
+        "hand_made": plan.hand_made,
+        "findings": [finding.to_json() for finding in plan.findings],
+    }
+
+
+def _found(paths: HostPaths) -> Iterator[TaggerFiles]:
+    for name in FOLDERS:
+        for model in sorted((paths.models / name).rglob("*.onnx")):
+            tags = next((one for one in _lists(model) if one.is_file()), None)
+            if tags is not None:
+                label = model.stem if model.stem != "model" else model.parent.name
+                yield TaggerFiles(id_of(model), label, model, tags)
+
+
+def _lists(model: Path) -> tuple[Path, ...]:
+    return model.with_suffix(".csv"), model.with_name(LISTS)
