@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lib_dreambooth.base.showing import shown_bytes
 from lib_dreambooth.cli.output import Out
 from lib_dreambooth.cli.running import say_findings
 from lib_dreambooth.settings.length import LengthPlan, plan_line, plural
@@ -13,6 +14,7 @@ from lib_dreambooth.settings.outline import Outline, outline
 from lib_dreambooth.settings.schema import Run
 
 if TYPE_CHECKING:
+    from lib_dreambooth.jobs.memory import Told
     from lib_dreambooth.jobs.plan import RunPlan
 
 # More steps than this are said as the first ones and their number.
@@ -28,7 +30,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def say_plan(plan: RunPlan, model: str, out: Out) -> None:
     """All that a dry run says; `model` is where its folder is."""
+    # Only here: it takes a moment.
+    from lib_dreambooth.jobs.memory import forecast_of
+
     say_findings(plan, out)
+    told = forecast_of(plan)
     beside = plan.run.class_pictures.relation == "beside"
     shown = [str(path) for path in plan.files]
     extra = {
@@ -37,7 +43,8 @@ def say_plan(plan: RunPlan, model: str, out: Out) -> None:
         **({"words": words_text(plan.run)} if plan.run.parts.words.train else {}),
         **({"class pictures": f"{plan.new_class_pictures:,} to be drawn"} if plan.new_class_pictures else {}),
         **({"last file": shown[-1]} if shown else {}),
-        "memory": plan.memory.text(),
+        "memory": memory_text(told),
+        **({"time": told.forecast.time_text()} if told.forecast.seconds is not None else {}),
         "disk": plan.disk.text() + ("" if plan.disk.is_enough else ": too little"),
     }
     say(
@@ -50,8 +57,16 @@ def say_plan(plan: RunPlan, model: str, out: Out) -> None:
         forecast=extra,
         paths=shown,
         disk_bytes=plan.disk.total,
-        memory_bytes=plan.memory.total,
+        memory_bytes=told.forecast.bytes,
     )
+
+
+def memory_text(told: Told) -> str:
+    """What a run takes, and of how much."""
+    if told.room is None:
+        return told.forecast.text()
+    verdict = "" if told.fits else ": too much"
+    return f"{told.forecast.text()}, of {shown_bytes(told.room)}{verdict}"
 
 
 def say(

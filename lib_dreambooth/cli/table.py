@@ -28,6 +28,12 @@ ROWS: tuple[Row, ...] = (
         "goes on with a model's last run, makes it longer, or starts it over",
         takes_settings=True,
     ),
+    Row(
+        "forecast",
+        "lib_dreambooth.cli.forecast",
+        "says what a run needs of memory, time and disk, before anything is loaded",
+        takes_settings=True,
+    ),
     Row("tell", "lib_dreambooth.cli.tell", "asks a run that is under way to pause, save, sample or stop"),
     Row("demo", "lib_dreambooth.cli.demo", "does the whole job on the small model that comes along"),
     Row("sample", "lib_dreambooth.cli.sample", "draws pictures with a checkpoint and LoRA files"),

@@ -1,6 +1,6 @@
 """What a device does above its operations, on `meta`: mixed precision's casts, and fused attention.
 
-`torch.autocast` and the fused kernels do not exist for `meta`; this stands in for both, by the lists of PyTorch.
+`torch.autocast` and the fused kernels do not exist for `meta`; this stands in for both, by PyTorch's lists.
 """
 
 from __future__ import annotations

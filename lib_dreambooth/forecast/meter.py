@@ -19,11 +19,11 @@ WEIGHTS, ADAPTERS, GRADIENTS, OPTIMIZER, ACTIVATIONS, WORKSPACE = range(6)
 PARTS = ("weights", "adapters", "gradients", "optimizer", "activations", "workspace")
 Peak = tuple[int, ...]
 
-VIEWS = frozenset(
-    "view _unsafe_view t transpose permute expand slice select unsqueeze squeeze as_strided detach alias "
-    "split split_with_sizes chunk unbind reshape narrow lift_fresh _reshape_alias view_as_real "
-    "resolve_conj resolve_neg".split()
-)
+VIEWS = {
+    "view", "_unsafe_view", "t", "transpose", "permute", "expand", "slice", "select", "unsqueeze", "squeeze",
+    "as_strided", "detach", "alias", "split", "split_with_sizes", "chunk", "unbind", "reshape", "narrow",
+    "lift_fresh", "_reshape_alias", "view_as_real", "resolve_conj", "resolve_neg",
+}  # fmt: skip
 
 
 @dataclass
@@ -99,6 +99,12 @@ class Meter(TorchDispatchMode):
             if part == WORKSPACE:
                 self._turn(key, ACTIVATIONS)
         self.look()
+        # A peak of the forward pass saw as a moment's what turned out to be kept.
+        parts = list(self.peak)
+        moved = min(parts[WORKSPACE], self.held[ACTIVATIONS] - parts[ACTIVATIONS])
+        parts[WORKSPACE] -= moved
+        parts[ACTIVATIONS] += moved
+        self.peak = tuple(parts)
 
     def restart(self) -> None:
         """The peak and the work from here on."""

@@ -160,8 +160,7 @@ class Rehearsal:
         """
         meter = self._meter()
         run, numbers = self.scene.run, self.scene.numbers
-        idle = self._idle(manner)
-        self._hold(meter, [part for part in self.model.modules if part not in idle])
+        self._hold(meter, self.at_work(manner))
         meter.reserve(remembered + averages, OPTIMIZER)
         casting = Casting(meter, numbers.compute, self.scene.kind)
         gone = _Gone()
@@ -196,12 +195,8 @@ class Rehearsal:
             del loss
             if not manner.is_fused:
                 meter.attend(0.0, moving)
-        in_system = gone.num_bytes + (self.gradient_bytes if manner.is_in_system else 0)
+        in_system = gone.num_bytes + (self.bytes_of_trained if manner.is_in_system else 0)
         return Passed(meter.peak, meter.work.times(manner.pieces), kept, in_system)
-
-    @property
-    def gradient_bytes(self) -> int:
-        return bytes_of(self.all_trained)
 
     def encode(self, size_wh: tuple[int, int], group: int) -> Passed:
         """Pictures to latents before the first step, so many at a time."""
@@ -250,8 +245,17 @@ class Rehearsal:
             meter.hold(self.parameters, ADAPTERS)
         meter.hold([row for rows in self.words.values() for row in rows.values()], ADAPTERS)
 
+    @property
+    def bytes_of_trained(self) -> int:
+        """What is trained, once."""
+        return bytes_of(self.all_trained)
+
+    def at_work(self, manner: Manner) -> list[str]:
+        """The parts that are on the device in the steps."""
+        idle = self._idle(manner)
+        return [part for part in self.model.modules if part not in idle]
+
     def _idle(self, manner: Manner) -> list[str]:
-        """The parts that are not on the device in the steps."""
         if not manner.unloads or self.scene.kind == "cpu":
             return []
         idle = [] if self.scene.run.memory.cache_latents == "off" else [VAE]

@@ -1,75 +1,176 @@
-"""What weights alone take on the device while a run takes its steps, from the base's header.
-
-What the steps hold in between comes on top: it depends on pictures, batch and checkpointing.
-"""
+"""What a planned run needs of this machine, and how its steps are best taken here."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from lib_dreambooth.adapters.planning import trained_parts
-from lib_dreambooth.formats.keymap import UNET, VAE
-from lib_dreambooth.formats.kinds import NEEDED, FileKind
-from lib_dreambooth.jobs.disk import FLOAT_BYTES, num_of_part, num_trained, shown, state_bytes
-from lib_dreambooth.settings.meaning import is_adapter
+from lib_dreambooth.data.tags.places import data_folder
+from lib_dreambooth.forecast.fitting import Fit, Offer, fitted, manners, offers
+from lib_dreambooth.forecast.forecast import Forecast, Forecaster, Numbers
+from lib_dreambooth.forecast.kept import Kept
+from lib_dreambooth.forecast.machine import Speed, measured
+from lib_dreambooth.forecast.rehearsal import Scene
+from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.jobs.plan import RunPlan
+from lib_dreambooth.models.families import FAMILIES
 from lib_dreambooth.settings.schema import Run
-from lib_dreambooth.training.optimizers.fused import in_system_memory
-from lib_dreambooth.training.precision.arithmetic import Arithmetic
+from lib_dreambooth.training.optimizers.finding import find
+from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse
+from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
+from lib_dreambooth.training.precision.checkpointing import checkpointing
+from lib_dreambooth.training.precision.devices import (
+    ability_of,
+    choose_device,
+    name_of,
+    room_on,
+)
+
+# Latents: mean and spread in float32, four channels, a cell for 64 pixels.
+BYTES_OF_PIXEL = 2 * 4 * 4 / 64
+MOST_KEPT = 4
+AUTO = "auto"
+_lock = threading.Lock()
+_known: OrderedDict[Any, Forecaster] = OrderedDict()
 
 
 @dataclass(frozen=True)
-class MemoryNeed:
-    """Bytes of the frozen weights on the device; of what is trained with its optimizer; of the gradients."""
+class Told:
+    """A forecast, the room there is on the device (None: nobody knows), and what else could be done.
 
-    frozen: int
-    trained: int
-    gradients: int
+    `offers` change what is learned; there are some only where nothing else fits.
+    """
 
-    @property
-    def total(self) -> int:
-        return self.frozen + self.trained + self.gradients
+    forecast: Forecast
+    room: int | None
+    fits: bool | None
+    offers: Sequence[Offer] = ()
 
-    def text(self) -> str:
-        """For people."""
-        own = f"frozen weights {shown(self.frozen)}, trained ones with their optimizer {shown(self.trained)}"
-        return f"{own}, gradients {shown(self.gradients)}; what the steps hold in between comes on top"
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            **self.forecast.to_json(),
+            "room": self.room,
+            "fits": self.fits,
+            "offers": [offer.to_json() for offer in self.offers],
+        }
 
 
-def memory_need(run: Run, kind: FileKind, arithmetic: Arithmetic) -> MemoryNeed:
-    """The least that the steps of a run hold on their device."""
-    parts = [part for part in NEEDED[kind.family] if part in kind.parts]
-    trained = trained_parts(run, parts)
-    frozen = sum(
-        num_of_part(kind, part) * width_of(part, arithmetic)
-        for part in parts
-        if stays(run, part, trained) and (is_adapter(run) or part not in trained)
+def forecast_of(
+    plan: RunPlan, *, kept: Kept | None = None, room: int | None = None, measures: bool = True
+) -> Told:
+    """What the run needs; `room` where it is another than the device's own.
+
+    `measures`: whether this machine's speed may be measured now, where it is not known yet.
+    """
+    kept = kept or Kept(data_folder())
+    run, kind = plan.run, plan.device.partition(":")[0]
+    room = room_on(plan.device) if room is None else room
+    with _lock:
+        forecaster = forecaster_of(plan, kept, measures=measures)
+        fit = fit_of(forecaster, run, plan.kind, plan.device, room)
+        found = [] if fit.fits is not False else offers(forecaster, room or 0)
+    return Told(fit.forecast, room, None if kind == "cpu" and room is None else fit.fits, found)
+
+
+def forecaster_of(plan: RunPlan, kept: Kept, *, measures: bool = False) -> Forecaster:
+    """The forecaster of a plan; the last ones are remembered, since a page asks after each change."""
+    device = choose_device(plan.device)
+    arithmetic = arithmetic_of(plan.run, plan.kind, plan.device)
+    name = f"{name_of(device)}, {arithmetic.mixed}"
+    speed = speed_of(name, plan.device, arithmetic, kept, measures=measures)
+    numbers = numbers_of(plan)
+    factor, pace = kept.factor(name, "memory"), kept.factor(name, "seconds")
+    run = plan.run
+    base = Path(run.model.base)
+    key = (
+        str(base), base.stat().st_mtime_ns, numbers, plan.device, speed, factor, pace,
+        repr((run.network, run.parts, run.words, run.precision, run.memory, run.length, run.optimizer)),
+        repr((run.captions.max_tokens, run.ema, run.previews, run.model.clip_skip)),
+    )  # fmt: skip
+    if key in _known:
+        _known.move_to_end(key)
+        return _known[key]
+    scene = Scene(run, plan.kind, arithmetic, device.type, checkpointing)
+    _known[key] = Forecaster(scene, numbers, speed, factor, pace)
+    while len(_known) > MOST_KEPT:
+        _known.popitem(last=False)
+    return _known[key]
+
+
+def fit_of(forecaster: Forecaster, run: Run, base: FileKind, device: str, room: int | None) -> Fit:
+    """How the steps are taken here: as the settings say, and the fastest that fits where they leave it."""
+    memory = run.memory
+    kind = device.partition(":")[0]
+    arithmetic = arithmetic_of(run, base, device)
+    can_fuse = may_fuse(run, find(run.optimizer.name, kind), scales_loss=arithmetic.scales_loss)
+    levels = LEVELS if memory.checkpointing == AUTO else (memory.checkpointing,)
+    fused = {"on": (True,), "off": (False,)}.get(
+        memory.fused_backward, (False, True) if can_fuse else (False,)
     )
-    count = num_trained(run, kind)
-    moved = state_bytes(run, count)
-    if run.ema.use and run.ema.place == "system":
-        moved -= count * FLOAT_BYTES
-    gradients = 0 if gives_gradients_back(run) else count * arithmetic.weights.itemsize
-    return MemoryNeed(frozen, moved, gradients)
+    if not can_fuse and memory.fused_backward != "on":
+        fused = (False,)
+    waits = in_system_memory(run)
+    if kind == "cpu" and room is None:
+        # Nothing is known about the room: as the trainer does it.
+        levels = levels if memory.checkpointing != AUTO else ("off",)
+    candidates = manners(levels, fused, in_system=waits, unloads=memory.unload != "off")
+    return fitted(forecaster.of, candidates, room)
 
 
-def gives_gradients_back(run: Run) -> bool:
-    """Whether there is never more than one gradient on the device at a time."""
-    is_fused = run.memory.fused_backward == "on" and not is_adapter(run)
-    return is_fused or in_system_memory(run)
+LEVELS = ("off", "some", "on", "offload")
 
 
-def width_of(part: str, arithmetic: Arithmetic) -> int:
-    """Bytes of each number of a frozen part."""
-    if part == VAE:
-        return arithmetic.vae.itemsize
-    return (arithmetic.frozen_unet if part == UNET else arithmetic.frozen).itemsize
+def numbers_of(plan: RunPlan) -> Numbers:
+    """What of a plan counts."""
+    run = plan.run
+    size = max(plan.buckets, key=lambda one: one[0] * one[1])
+    cells = [one[0] * one[1] * visits for one, visits in plan.buckets.items()]
+    visits = max(1, sum(plan.buckets.values()))
+    preview = run.pictures.resolution if run.previews.size.is_auto else run.previews.size
+    prompts = max(3, len(run.previews.prompts)) * run.previews.count
+    base = Path(run.model.base)
+    times = len(plan.outline.previews or ()) + run.previews.at_end + run.previews.at_start
+    of_one = plan.disk.of_one
+    written = [of_one.get(name, 0) for name in plan.outline.files]
+    return Numbers(
+        size_wh=size,
+        preview_wh=(preview.width // 8 * 8, preview.height // 8 * 8),
+        mean_share=sum(cells) / visits / (size[0] * size[1]),
+        num_items=plan.num_pictures,
+        num_captions=plan.num_captions,
+        num_steps=plan.length.total_steps,
+        num_drawn=times * prompts,
+        num_class_pictures=plan.new_class_pictures,
+        cached_bytes=round(size[0] * size[1] * BYTES_OF_PIXEL * plan.num_pictures)
+        if run.memory.cache_latents in (AUTO, "memory")
+        else 0,
+        file_bytes=bytes_at(base),
+        largest_file=max(written, default=0),
+    )
 
 
-def stays(run: Run, part: str, trained: tuple[str, ...]) -> bool:
-    """Whether a part stands on the device during the steps."""
-    if part == UNET or run.memory.unload == "off":
-        return True
-    if part == VAE:
-        return run.memory.cache_latents == "off"
-    # One text encoder in training, or a word, keeps all of them there.
-    return run.parts.words.train or any(name != UNET for name in trained)
+def bytes_at(base: Path) -> int:
+    """A file's bytes, or those of all files of a folder."""
+    if base.is_file():
+        return base.stat().st_size
+    return sum(one.stat().st_size for one in base.rglob("*") if one.is_file())
+
+
+def arithmetic_of(run: Run, kind: FileKind, device: str) -> Arithmetic:
+    """Number types of the run on a device."""
+    is_safe = FAMILIES[kind.family].is_half_vae_safe
+    return resolve(run.precision, ability_of(choose_device(device)), is_half_vae_safe=is_safe)
+
+
+def speed_of(name: str, device: str, arithmetic: Arithmetic, kept: Kept, *, measures: bool) -> Speed | None:
+    """The speed that is known of a device; measured where it is not and that may be done."""
+    found = kept.speed(name)
+    if found is None and measures:
+        found = measured(choose_device(device), arithmetic.compute)
+        kept.keep_speed(name, found)
+    return found

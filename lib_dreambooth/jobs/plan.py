@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.class_pictures import ClassRequest, missing, requests, with_drawn
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.health.classes import ignored_captions
@@ -15,7 +16,6 @@ from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.completing import complete, kind_of_base
 from lib_dreambooth.jobs.disk import DiskNeed, disk_need
-from lib_dreambooth.jobs.memory import MemoryNeed, memory_need
 from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.settings.length import LengthPlan, plan_length
@@ -25,9 +25,11 @@ from lib_dreambooth.settings.schema import Captions, Concept, Run
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.names import clean_name, counter_text, new_run_folder
 from lib_dreambooth.training.export.places import Folders
+from lib_dreambooth.training.objective.prior import Prior
 from lib_dreambooth.training.optimizers.finding import find
 from lib_dreambooth.training.precision.arithmetic import resolve
 from lib_dreambooth.training.precision.devices import ability_of, choose_device
+from lib_dreambooth.training.trainer.base_answers import stored_bytes
 
 Progress = Callable[[int, int], None]
 EMBEDDING = NAMES["words"]
@@ -49,7 +51,9 @@ class RunPlan:
     findings: tuple[Finding, ...]
     files: tuple[Path, ...]
     disk: DiskNeed
-    memory: MemoryNeed
+    device: str
+    buckets: Mapping[Pixels, int]  # visits of an epoch by the size of their bucket
+    num_captions: int
 
     @property
     def run(self) -> Run:
@@ -74,7 +78,7 @@ def plan_run(
     run = sourced.run
     kind = kind_of_base(Path(run.model.base))
     device = choose_device(run.memory.device, host_device)
-    arithmetic = resolve(run.precision, ability_of(device))
+    resolve(run.precision, ability_of(device))
     find(run.optimizer.name, device.type)
     about_words = check_words(run, results)
     scanned = scan(run, progress=progress)
@@ -96,8 +100,12 @@ def plan_run(
         new_class_pictures=num_new,
         findings=(*about_words, *scanned.findings, *about_classes(dataset)),
         files=expected_files(run, found, length, name, results),
-        disk=disk_need(run, kind, found.files, place_of(run, results)),
-        memory=memory_need(run, kind, arithmetic),
+        disk=disk_need(
+            run, kind, found.files, place_of(run, results), answers_of(run, kind, dataset, length)
+        ),
+        device=str(device),
+        buckets=dict(dataset.plan.visits),
+        num_captions=len({item.caption for item in dataset.items}),
     )
 
 
@@ -109,6 +117,15 @@ def about_classes(dataset: Dataset) -> list[Finding]:
         return handling.captions, handling.concept
 
     return ignored_captions(dataset.items, settings_of)
+
+
+def answers_of(run: Run, kind: FileKind, dataset: Dataset, length: LengthPlan) -> int:
+    """Bytes of what the base is asked before whole weights move."""
+    if "weights" not in made(run) or kind.unet is None:
+        return 0
+    prior = Prior.of(run)
+    asking = [item for item in dataset.items if prior.may_ask(item)]
+    return stored_bytes(dataset, asking, length.total_steps or 0, kind.unet.out_channels)
 
 
 def with_class_pictures(run: Run, scanned: Scan, folder: ModelFolder | None) -> tuple[Scan, int]:

@@ -1,76 +1,69 @@
-"""What weights alone take, against the model itself."""
+"""What a planned run needs, from the plan to the forecast."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import pytest
-import torch
+from PIL import Image
 
 from lib_dreambooth import settings
-from lib_dreambooth.adapters.build import attach
 from lib_dreambooth.assets import MINI_CHECKPOINT
-from lib_dreambooth.formats.adapter_names import names_of
-from lib_dreambooth.formats.checkpoint import identify
-from lib_dreambooth.formats.keymap import TEXT, UNET, VAE
-from lib_dreambooth.jobs.memory import memory_need
-from lib_dreambooth.models.loaded import LoadedModel
-from lib_dreambooth.models.read import read_model
-from lib_dreambooth.training.precision.arithmetic import resolve
-from lib_dreambooth.training.precision.devices import Ability, ability_of
-
-CPU = ability_of(torch.device("cpu"))
-CARD = Ability("cuda", generation=8, has_half=True)
+from lib_dreambooth.forecast.kept import Kept
+from lib_dreambooth.jobs.memory import forecast_of, numbers_of
+from lib_dreambooth.jobs.plan import RunPlan, plan_run
+from lib_dreambooth.settings.sources import Sourced
+from lib_dreambooth.training.export.places import Folders
 
 
-@pytest.fixture(scope="module")
-def mini() -> LoadedModel:
-    return read_model(MINI_CHECKPOINT)
+@pytest.fixture
+def plan(tmp_path: Path) -> RunPlan:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, size in enumerate([(128, 128), (128, 128), (96, 160)]):
+        Image.new("RGB", size, (number * 40, 90, 20)).save(pictures / f"{number}.png")
+    data = {
+        "model": {"base": str(MINI_CHECKPOINT)},
+        "concepts": [{"folder": str(pictures)}],
+        "length": {"train_for": "6 steps", "batch_size": 2},
+        "saving": {"at_end": ["result", "state"]},
+    }
+    sourced: Sourced = settings.read(data)
+    folders = Folders(*(tmp_path / name for name in ("a", "b", "c", "d")))
+    return plan_run(sourced, "riho", folders, host_device="cpu")
 
 
-def count(model: LoadedModel, *parts: str) -> int:
-    return sum(p.numel() for part in parts for p in model.modules[part].parameters())
+def test_a_plan_says_what_is_needed_before_anything_is_read(plan: RunPlan, tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "kept")
+    told = forecast_of(plan, kept=kept, measures=False)
+    forecast = told.forecast
+    assert (told.room, told.fits) == (None, None)
+    assert set(forecast.phases) == {"load", "cache", "step", "save", "preview"}
+    assert forecast.bytes == max(need.total for need in forecast.phases.values())
+    assert forecast.seconds is None
+    assert not kept.path.exists()
+    assert forecast.manner.level == "off"
 
 
-def need(changes: dict[str, Any], ability: Ability = CPU) -> tuple[int, int, int]:
-    run = settings.read({"concepts": [{"folder": "pictures"}], **changes}).run
-    found = memory_need(run, identify(MINI_CHECKPOINT), resolve(run.precision, ability))
-    assert found.total == found.frozen + found.trained + found.gradients
-    return found.frozen, found.trained, found.gradients
+def test_numbers_of_a_plan(plan: RunPlan) -> None:
+    numbers = numbers_of(plan)
+    assert numbers.num_items == 3
+    assert numbers.num_steps == 6
+    assert numbers.size_wh[0] * numbers.size_wh[1] == max(w * h for w, h in plan.buckets)
+    assert 0.9 < numbers.mean_share <= 1.0
+    assert numbers.file_bytes == MINI_CHECKPOINT.stat().st_size
 
 
-def test_a_network_beside_frozen_weights(mini: LoadedModel) -> None:
-    changes = {"network": {"rank": 8}, "optimizer": {"name": "AdamW"}}
-    frozen, trained, gradients = need(changes)
-    run = settings.read({"concepts": [{"folder": "pictures"}], **changes}).run
-    roots = {part: mini.modules[part] for part in (UNET, TEXT)}
-    attached = attach(run, roots, names_of(mini.source.kind), "sd1", rules=mini.rules)
-    numbers = sum(part.parameter.numel() for part in attached.parts())
-    attached.eject()
-    assert frozen == 4 * count(mini, UNET, TEXT)
-    assert (trained, gradients) == (4 * 3 * numbers, 4 * numbers)
-
-
-def test_what_stays_on_the_card(mini: LoadedModel) -> None:
-    unet_alone = {"parts": {"text_encoder_1": {"train": False}}}
-    assert need(unet_alone, CARD)[0] == 2 * count(mini, UNET)
-    assert need(unet_alone | {"memory": {"cache_latents": "off"}}, CARD)[0] == 2 * count(mini, UNET, VAE)
-    assert need(unet_alone | {"memory": {"unload": "off"}}, CARD)[0] == 2 * count(mini, UNET, VAE, TEXT)
-
-
-def test_whole_weights(mini: LoadedModel) -> None:
-    whole = {"network": {"kind": "none"}, "optimizer": {"name": "AdamW"}}
-    numbers = count(mini, UNET, TEXT)
-    assert need(whole) == (0, 4 * 3 * numbers, 4 * numbers)
-    averaged = whole | {"ema": {"use": True, "place": "card"}}
-    assert need(averaged)[1] == 4 * 4 * numbers
-    assert need(averaged | {"ema": {"use": True, "place": "system"}})[1] == 4 * 3 * numbers
-
-
-def test_gradients_that_are_never_there_together() -> None:
-    whole = {"network": {"kind": "none"}, "optimizer": {"max_grad_norm": 0.0}}
-    assert need(whole)[2] > 0
-    assert need({**whole, "memory": {"fused_backward": "on"}})[2] == 0
-    system = {"memory": {"gradients": "system"}, "length": {"accumulation": 2}}
-    assert need({**whole, **system})[2] == 0
-    assert need({**whole, "memory": {"gradients": "system"}})[2] > 0
+def test_a_small_room_makes_steps_sparing_and_a_smaller_one_brings_offers(plan: RunPlan, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    plain = forecast_of(plan, kept=kept, measures=False)
+    assert plain.forecast.manner.level == "off"
+    off = plain.forecast.bytes
+    # A little less than it takes to keep everything, with what is never counted on put on top.
+    tight = forecast_of(plan, kept=kept, room=round((off - 1_000_000 + 200_000_000) / 0.95), measures=False)
+    assert tight.fits
+    assert tight.forecast.manner.level != "off"
+    assert tight.forecast.bytes < off
+    none = forecast_of(plan, kept=kept, room=210_000_000, measures=False)
+    assert none.fits is False
+    assert all(offer.bytes <= 210_000_000 * 0.95 - 200_000_000 for offer in none.offers)

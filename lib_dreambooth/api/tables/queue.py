@@ -14,6 +14,7 @@ from lib_dreambooth.jobs.entries import ENDED, RESUME, TRAIN, Entry, shown
 
 # How far the rates of a run without an end are drawn.
 DRAWN_STEPS = 2000
+FILES = "files"
 
 
 class Queued(Answer, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class Queued(Answer, frozen=True, kw_only=True):
     action: str
     changes: dict[str, Any]
     more_steps: int
+    makes: list[str]
     status: str
     outcome: str
     step: int
@@ -61,8 +63,6 @@ class Planned(Answer, frozen=True, kw_only=True):
     counts: dict[str, int]
     files: list[str]
     family: str
-    memory: str
-    memory_bytes: int | None
     disk: str
     disk_bytes: int
     disk_is_enough: bool
@@ -79,7 +79,8 @@ class Ordered(Answer, frozen=True, kw_only=True):
 
 class Order(Body, frozen=True, kw_only=True):
     """A run of a model. `action` train: a new one with `settings` (the model is made where there is none,
-    from `base` or the settings' base); resume: the rest of the last one, or `more_steps`, with `changes`.
+    from `base` or the settings' base); resume: the rest of the last one, or `more_steps`, with `changes`;
+    files: no step, only files of the kinds in `makes` from the newest state.
 
     `over` starts over where an unfinished run is in the way. `starts` off leaves it waiting.
     """
@@ -90,6 +91,7 @@ class Order(Body, frozen=True, kw_only=True):
     changes: dict[str, Any] = msgspec.field(default_factory=dict)
     base: str = ""
     more_steps: int = 0
+    makes: list[str] = msgspec.field(default_factory=list)
     over: bool = False
     starts: bool = True
 
@@ -175,6 +177,8 @@ def add(call: Call) -> dict[str, Any]:
         if body.more_steps < 0:
             raise UserError("is not a number of steps.", where="more_steps", todo="Give 0 or more.")
         order = orders.order_rest(host, body.model, body.changes, body.more_steps, waits=waits)
+    elif body.action == FILES:
+        order = orders.order_files(host, body.model, body.makes)
     else:
         raise unknown_action(body.action)
     entry = begin(call, order.entry, body.starts)
@@ -193,7 +197,7 @@ def begin(call: Call, entry: Entry, starts: bool) -> Entry:
 def unknown_action(action: str) -> UserError:
     """The sentence for an action that is none."""
     return UserError(
-        f'there is no action "{action[:40]}".', where="action", todo=f"There are: {TRAIN}, {RESUME}."
+        f'there is no action "{action[:40]}".', where="action", todo=f"There are: {TRAIN}, {RESUME}, {FILES}."
     )
 
 
@@ -222,8 +226,6 @@ def plan_shown(found: Any) -> dict[str, Any]:
         "counts": dict(found.outline.files),
         "files": [path.name for path in found.files],
         "family": found.kind.family,
-        "memory": found.memory.text(),
-        "memory_bytes": found.memory.total,
         "disk": found.disk.text(),
         "disk_bytes": found.disk.total,
         "disk_is_enough": found.disk.is_enough,

@@ -96,14 +96,20 @@ def fuses(
             raise impossible("fp16 needs loss scaling, which it cannot undo in time", "Choose bf16")
         require_alone(processes, FUSED)
         return True
-    is_possible = (
-        known.apart
+    is_possible = may_fuse(run, known, scales_loss=scales_loss, processes=processes)
+    return is_possible and 0 < card_bytes < num_weights * PER_WEIGHT * ROOM
+
+
+def may_fuse(run: Run, known: Known, *, scales_loss: bool, processes: int = 1) -> bool:
+    """Whether weights can move in the backward pass and come out the same."""
+    return (
+        not is_adapter(run)
+        and known.apart
         and not scales_loss
         and processes == 1
         and run.length.accumulation == 1
         and run.optimizer.max_grad_norm == 0
     )
-    return is_possible and 0 < card_bytes < num_weights * PER_WEIGHT * ROOM
 
 
 def in_system_memory(run: Run) -> bool:

@@ -108,3 +108,27 @@ def computes_in(device: torch.device, dtype: torch.dtype) -> bool:
     except (RuntimeError, NotImplementedError):
         return False
     return y.dtype == dtype and half.grad is not None
+
+
+def name_of(device: torch.device) -> str:
+    """What a device is called, with the version that it was measured under."""
+    own = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {processor()}"
+    return f"{own}, PyTorch {torch.__version__}"
+
+
+def processor() -> str:
+    """How many threads compute here; a CPU's name is no better a sign of its speed."""
+    return f"{torch.get_num_threads()} threads"
+
+
+def room_on(name: str) -> int | None:
+    """Bytes of a card that this process could have: what is free and what its allocator holds.
+
+    So a WebUI's own model counts as gone, which it is while a run has the card, and what the desktop and
+    other programs hold does not. None where that is no question of a card.
+    """
+    device = torch.device(name)
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device)

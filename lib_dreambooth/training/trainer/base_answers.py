@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,9 @@ from lib_dreambooth.adapters.parts import Trainable, silenced
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.data.cache.keys import digest
 from lib_dreambooth.data.cache.stores import Store, Tensors, size_of
+from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.feeding.batch import Batch
+from lib_dreambooth.data.item import Item
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.models.encode import TextStates
 from lib_dreambooth.models.loaded import LoadedModel
@@ -30,6 +33,7 @@ from lib_dreambooth.training.trainer.texts import Texts
 # A file is written whenever this much is waiting: small, so that a stop loses little.
 FILE_BYTES = 32 * 1024 * 1024
 ANSWER = "answer"
+CELL_PIXELS, BYTES_OF_FLOAT = 64, 4
 
 
 class Answers(Protocol):
@@ -113,6 +117,15 @@ class Stored:
     def names(self) -> list[str]:
         """The store's names of everything that this run needs."""
         return sorted(self._names)
+
+
+def stored_bytes(dataset: Dataset, asking: Sequence[Item], total_steps: int, channels: int) -> int:
+    """What the answers for all visits of these items take."""
+    if not asking:
+        return 0
+    width, height = dataset.bucket(asking[0])
+    visits = sum(item.repeats for item in asking) * total_steps / dataset.plan.steps_per_epoch
+    return int(visits * width * height / CELL_PIXELS * channels * BYTES_OF_FLOAT)
 
 
 def require_room(folder: Path, num_bytes: int) -> None:

@@ -54,7 +54,13 @@ from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.devices import ability_of
 from lib_dreambooth.training.precision.loss_scale import LossScale
 from lib_dreambooth.training.processes import ALONE, Processes
-from lib_dreambooth.training.trainer.base_answers import Answers, Asked, Stored, require_room
+from lib_dreambooth.training.trainer.base_answers import (
+    Answers,
+    Asked,
+    Stored,
+    require_room,
+    stored_bytes,
+)
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.texts import CachedTexts, LiveTexts, Texts
@@ -271,10 +277,7 @@ class Preparer:
         asked = Asked(model, trained, texts, None if compute == torch.float32 else compute)
         if "weights" not in made(self.run):
             return asked
-        width, height = dataset.bucket(asking[0])
-        epochs = (length.total_steps or 0) / dataset.plan.steps_per_epoch
-        visits = sum(item.repeats for item in asking) * epochs
-        num_bytes = int(visits * width * height / 64 * model.latent_channels * BYTES_OF_FLOAT)
+        num_bytes = stored_bytes(dataset, asking, length.total_steps or 0, model.latent_channels)
         place = where_to_keep("auto", num_bytes, 4 * MEMORY_CACHE_BYTES)
         if place == "disk":
             require_room(self.rooms.cache, num_bytes)

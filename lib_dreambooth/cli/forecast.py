@@ -1,0 +1,96 @@
+"""The command `forecast`: memory, time and disk of a run, before any weight is read."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from lib_dreambooth.base.showing import shown_bytes, shown_seconds
+from lib_dreambooth.cli import run_settings
+from lib_dreambooth.cli.output import Out
+from lib_dreambooth.cli.running import add_models, say_findings
+
+if TYPE_CHECKING:
+    from lib_dreambooth.forecast.forecast import Forecast
+    from lib_dreambooth.jobs.memory import Told
+    from lib_dreambooth.jobs.plan import RunPlan
+
+GIB = 1 << 30
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    run_settings.add(parser)
+    parser.add_argument("--name", metavar="NAME", default="forecast", help="the model that would be trained")
+    parser.add_argument(
+        "--room", metavar="GB", type=float, help="the device's memory in GiB, in place of what is free here"
+    )
+    add_models(parser)
+
+
+def run(args: argparse.Namespace, out: Out) -> int:
+    found = run_settings.review(args)
+    run_settings.say_notices(found, out)
+    sourced = found.accepted()
+    # Only here, so that wrong settings are said at once.
+    from lib_dreambooth.jobs.memory import forecast_of
+    from lib_dreambooth.jobs.places import library
+    from lib_dreambooth.jobs.plan import plan_run
+    from lib_dreambooth.runs.folder import ModelFolder
+
+    place = library(args.models)
+    folder = ModelFolder.find(place.dreambooth, args.name)
+    with out.counting("Reading pictures") as tell:
+        plan = plan_run(sourced, args.name, place.results(), folder, progress=tell)
+    room = None if args.room is None else round(args.room * GIB)
+    say(plan, forecast_of(plan, room=room), out)
+    return 0
+
+
+def say(plan: RunPlan, told: Told, out: Out) -> None:
+    """The table, and the same for programs."""
+    say_findings(plan, out)
+    forecast = told.forecast
+    out.table(rows(forecast))
+    out.line()
+    is_card = forecast.kind != "cpu"
+    lines = [
+        ("peak:", f"{shown_bytes(forecast.bytes)} {'of the card' if is_card else 'of memory'}"),
+        *([("room:", f"{shown_bytes(told.room)}: {verdict(told)}")] if told.room is not None else []),
+        *([("system memory:", shown_bytes(forecast.host_bytes))] if is_card else []),
+        ("disk:", plan.disk.text() + ("" if plan.disk.is_enough else ": too little")),
+        ("computed twice:", forecast.manner.level),
+        *([("weights move:", "in the backward pass")] if forecast.manner.is_fused else []),
+        *time_lines(forecast),
+        ("rests on:", ", ".join(forecast.rests_on)),
+    ]
+    out.table(lines)
+    for offer in told.offers:
+        changes = ", ".join(f"{name} = {value}" for name, value in offer.changes)
+        out.line(f"would fit with {changes}: {shown_bytes(offer.bytes)} ({offer.about})")
+    out.result({**told.to_json(), "disk": plan.disk.total, "disk_free": plan.disk.free})
+
+
+def rows(forecast: Forecast) -> list[tuple[str, ...]]:
+    """Phases by line, parts by column."""
+    from lib_dreambooth.forecast.meter import PARTS
+
+    head = ("", *PARTS, "together")
+    body = [
+        (name, *(shown_bytes(one) if one else "-" for one in need.parts), shown_bytes(need.total))
+        for name, need in forecast.phases.items()
+    ]
+    return [head, *body]
+
+
+def verdict(told: Told) -> str:
+    """Whether it fits."""
+    return "it fits" if told.fits else "it does not fit"
+
+
+def time_lines(forecast: Forecast) -> list[tuple[str, str]]:
+    """How fast and how long."""
+    if not forecast.seconds_per_step:
+        return []
+    speed = f"{1 / forecast.seconds_per_step:.2f} steps a second"
+    whole = [] if forecast.seconds is None else [("time:", f"about {shown_seconds(forecast.seconds)}")]
+    return [("speed:", f"about {speed}"), *whole]

@@ -1,0 +1,267 @@
+"""The forecast of a run: bytes by phase and part, seconds, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from lib_dreambooth.base.showing import shown_bytes, shown_seconds
+from lib_dreambooth.forecast.machine import Speed
+from lib_dreambooth.forecast.meter import OPTIMIZER, PARTS, WEIGHTS, Peak, Work
+from lib_dreambooth.forecast.rehearsal import Manner, Passed, Rehearsal, Scene
+from lib_dreambooth.forecast.remembered import FLOAT, moving_bytes, remembered_bytes
+from lib_dreambooth.settings.meaning import is_adapter
+
+LOAD, CACHE, STEP, SAVE, PREVIEW = "load", "cache", "step", "save", "preview"
+PHASES = (LOAD, CACHE, STEP, SAVE, PREVIEW)
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What of the pictures and the settings counts: sizes as width and height, counts of the whole run."""
+
+    size_wh: Size  # the largest bucket
+    preview_wh: Size
+    mean_share: float = 1.0  # of the largest bucket's cells, that pictures have on average
+    num_items: int = 0
+    num_captions: int = 0
+    num_steps: int | None = None
+    num_drawn: int = 0  # previews of the whole run
+    num_class_pictures: int = 0
+    cached_bytes: int = 0  # that stay in system memory
+    file_bytes: int = 0  # the base's weights as they lie in the file
+    largest_file: int = 0  # of those that are written
+
+
+@dataclass(frozen=True)
+class PhaseNeed:
+    """A phase's peak on the device by part, and what it takes of the computer's memory."""
+
+    parts: Peak
+    host: int
+    seconds: float | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run needs. On a CPU the device's memory is the computer's, above what the imports take.
+
+    `kind` says which memory is meant; `factor` is what earlier runs on this machine came out at.
+    """
+
+    kind: str
+    phases: Mapping[str, PhaseNeed]
+    manner: Manner
+    seconds_per_step: float | None = None
+    seconds: float | None = None
+    factor: float = 1.0
+    rests_on: tuple[str, ...] = field(default=())
+
+    @property
+    def largest(self) -> str:
+        """The phase that needs most."""
+        return max(self.phases, key=lambda name: self.phases[name].total)
+
+    @property
+    def plain_bytes(self) -> int:
+        """The peak on the device by the graph alone."""
+        return self.phases[self.largest].total
+
+    @property
+    def bytes(self) -> int:
+        """The peak on the device."""
+        return round(self.plain_bytes * self.factor)
+
+    @property
+    def step_bytes(self) -> int:
+        """The peak of the steps, which can be taken more sparingly."""
+        return round(self.phases[STEP].total * self.factor)
+
+    @property
+    def host_bytes(self) -> int:
+        """The peak of the computer's memory beside a card, above what the imports take."""
+        return max(phase.host for phase in self.phases.values())
+
+    def text(self) -> str:
+        """For people, in a line."""
+        words = [f'about {shown_bytes(self.bytes)} in the phase "{self.largest}"']
+        if self.kind != "cpu":
+            words.append(f"{shown_bytes(self.host_bytes)} of system memory")
+        return ", ".join(words)
+
+    def time_text(self) -> str:
+        """For people; empty where nothing is known."""
+        return "" if self.seconds is None else f"about {shown_seconds(self.seconds)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs; bytes."""
+        return {
+            "memory": self.kind,
+            "peak": self.bytes,
+            "largest_phase": self.largest,
+            "factor": round(self.factor, 3),
+            "host": self.host_bytes,
+            "seconds": self.seconds,
+            "seconds_per_step": self.seconds_per_step,
+            "checkpointing": self.manner.level,
+            "fused_backward": self.manner.is_fused,
+            "pieces": self.manner.pieces,
+            "phases": {
+                name: {
+                    "parts": dict(zip(PARTS, need.parts, strict=True)),
+                    "total": need.total,
+                    "host": need.host,
+                    "seconds": need.seconds,
+                }
+                for name, need in self.phases.items()
+            },
+            "rests_on": list(self.rests_on),
+        }
+
+
+class Forecaster:
+    """Forecasts of one scene; what does not depend on how steps are taken is worked out once."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        numbers: Numbers,
+        speed: Speed | None = None,
+        factor: float = 1.0,
+        pace: float = 1.0,
+    ) -> None:
+        self.scene = scene
+        self.numbers = numbers
+        self.speed = speed
+        self.factor = factor
+        self.pace = pace
+        self.rehearsal = Rehearsal(scene)
+        self._steps: dict[tuple[Manner, int, Size], Passed] = {}
+
+    def of(self, manner: Manner) -> Forecast:
+        """The run's needs where its steps are taken so."""
+        run = self.scene.run
+        step = self.step(manner)
+        per_step = self._seconds(step.work.times(self.numbers.mean_share * run.length.accumulation))
+        phases = {
+            LOAD: self._load(),
+            CACHE: self._cache(),
+            STEP: PhaseNeed(step.peak, self._host(manner) + step.in_system, self._of_steps(per_step)),
+            SAVE: self._save(manner),
+        }
+        if self.numbers.num_drawn or run.previews.at_end:
+            phases[PREVIEW] = self._preview()
+        known = [phase.seconds for phase in phases.values()]
+        seconds = None if None in known else sum(one for one in known if one is not None)
+        rests = ["the graph of this model with its own sizes"]
+        rests += ["the speed of this machine"] if self.speed is not None else []
+        rests += ["how earlier runs here came out"] if self.factor != 1.0 else []
+        return Forecast(self.scene.kind, phases, manner, per_step, seconds, self.factor, tuple(rests))
+
+    def step(self, manner: Manner, batch: int | None = None, size_wh: Size | None = None) -> Passed:
+        """One micro-batch; a batch of the settings at the largest bucket where nothing else is asked for."""
+        key = (manner, batch or self.scene.run.length.batch_size, size_wh or self.numbers.size_wh)
+        if key not in self._steps:
+            is_single = manner.is_fused or manner.is_in_system
+            moving = moving_bytes(
+                self.scene.run.optimizer.name,
+                self._shapes,
+                is_half=self.scene.numbers.weights.itemsize < FLOAT,
+                kind=self.scene.kind,
+                one_by_one=is_single,
+            )
+            self._steps[key] = self.rehearsal.step(
+                key[1], key[2], manner, self._remembered, self._averages, moving
+            )
+        return self._steps[key]
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return [tuple(one.shape) for one in self.rehearsal.all_trained]
+
+    @cached_property
+    def _remembered(self) -> int:
+        return remembered_bytes(self.scene.run.optimizer.name, self._shapes)
+
+    @property
+    def _average_bytes(self) -> int:
+        return FLOAT * self.rehearsal.num_trained if self.scene.run.ema.use else 0
+
+    @property
+    def _averages(self) -> int:
+        """On the device."""
+        is_here = self.scene.run.ema.place == "card" or self.scene.kind == "cpu"
+        return self._average_bytes if is_here else 0
+
+    @property
+    def _all_weights(self) -> int:
+        return self.rehearsal.bytes_of_parts(self.rehearsal.model.modules)
+
+    def _load(self) -> PhaseNeed:
+        """Every part is read whole in the file's precision, then turned into the run's one by one."""
+        weights = self._all_weights
+        if self.scene.kind == "cpu":
+            weights = max(weights, self.numbers.file_bytes)
+        return PhaseNeed(_only(WEIGHTS, weights), self.numbers.file_bytes, 0.0)
+
+    def _cache(self) -> PhaseNeed:
+        run = self.scene.run
+        if run.memory.cache_latents == "off":
+            return self._load()
+        passed = self.rehearsal.encode(self.numbers.size_wh, run.memory.vae_batch)
+        group = max(1, run.memory.vae_batch)
+        seconds = self._seconds(passed.work.times(self.numbers.num_items * self.numbers.mean_share / group))
+        return PhaseNeed(passed.peak, self.numbers.cached_bytes, seconds)
+
+    def _save(self, manner: Manner) -> PhaseNeed:
+        """The device holds what it holds between steps, the live weights beside averages too."""
+        rehearsal = self.rehearsal
+        live = rehearsal.bytes_of_trained if self.scene.run.ema.use else 0
+        weights = rehearsal.bytes_of_parts(rehearsal.at_work(manner))
+        own = rehearsal.bytes_of_trained if is_adapter(self.scene.run) else 0
+        parts = _only(WEIGHTS, weights + own)
+        parts = _added(parts, OPTIMIZER, self._remembered + self._averages + live)
+        return PhaseNeed(parts, self._host(manner) + self.numbers.largest_file, 0.0)
+
+    def _preview(self) -> PhaseNeed:
+        run, size = self.scene.run, self.numbers.preview_wh
+        live = self.rehearsal.bytes_of_trained if run.ema.use else 0
+        batch = max(1, run.previews.batch_size)
+        drawn = self.rehearsal.draw(size, batch, self._remembered, self._averages + live)
+        decoded = self.rehearsal.decode(size, self._remembered, self._averages + live)
+        work = drawn.work.times(run.previews.steps / batch) + decoded.work
+        count = self.numbers.num_drawn + self.numbers.num_class_pictures
+        peak = max(drawn, decoded, key=lambda one: one.total).peak
+        return PhaseNeed(peak, self.numbers.cached_bytes, self._seconds(work.times(count)))
+
+    def _host(self, manner: Manner) -> int:
+        """What is kept in system memory between steps beside a card."""
+        if self.scene.kind == "cpu":
+            return 0
+        rehearsal = self.rehearsal
+        idle = [part for part in rehearsal.model.modules if part not in rehearsal.at_work(manner)]
+        averages = self._average_bytes - self._averages
+        return rehearsal.bytes_of_parts(idle) + averages + self.numbers.cached_bytes
+
+    def _seconds(self, work: Work) -> float | None:
+        return None if self.speed is None else self.speed.seconds(work, self.scene.kind) * self.pace
+
+    def _of_steps(self, per_step: float | None) -> float | None:
+        if per_step is None or self.numbers.num_steps is None:
+            return None
+        return per_step * self.numbers.num_steps
+
+
+def _only(part: int, num_bytes: int) -> Peak:
+    return _added((0,) * len(PARTS), part, num_bytes)
+
+
+def _added(peak: Peak, part: int, num_bytes: int) -> Peak:
+    return tuple(one + (num_bytes if number == part else 0) for number, one in enumerate(peak))

@@ -1,0 +1,84 @@
+"""What optimizers remember between steps, and what moving weights takes for a moment.
+
+Numbers that an optimizer keeps for each weight are float32, whatever the weight is. A test takes a step with
+each of them and compares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+Shape = tuple[int, ...]
+FLOAT = 4
+# In 8 bits: a byte for each number, a float32 for each block of them; small weights stay in float32.
+EIGHT_BIT, BLOCK, SMALLEST_EIGHT_BIT = "8bit", 256, 4096
+# Numbers for each weight, by the name in small letters. Where nothing is said: two, as Adam.
+MOMENTS: Mapping[str, float] = {
+    "adamw": 2,
+    "adam": 2,
+    "lion": 1,
+    "sgd": 0,
+    "adamwschedulefree": 2,
+    "radamschedulefree": 2,
+    "sgdschedulefree": 1,
+    "prodigy": 4,
+    "dadaptadam": 3,
+    "dadaptadagrad": 3,
+    "dadaptadan": 5,
+    "dadaptlion": 2,
+    "dadaptsgd": 3,
+    "adammini": 1,
+}
+USUAL = 2.0
+# Half-precision weights are moved in float32, so many together; see `training.optimizers.building`.
+PORTION = 1 << 25
+
+
+def remembered_bytes(name: str, shapes: Sequence[Shape]) -> int:
+    """What the optimizer of this name keeps for weights of these shapes."""
+    of_one = _of_one(name.lower())
+    return sum(of_one(shape) for shape in shapes)
+
+
+def _of_one(name: str) -> Callable[[Shape], int]:
+    if name == "adafactor":
+        # Its mean is bfloat16.
+        return lambda shape: 2 * math.prod(shape) + FLOAT * factored(shape)
+    if name == "came":
+        return lambda shape: FLOAT * (math.prod(shape) + (2 if len(shape) >= 2 else 1) * factored(shape))
+    if EIGHT_BIT in name:
+        moments = MOMENTS.get(name.removeprefix("paged").removesuffix(EIGHT_BIT), USUAL)
+        return lambda shape: round(moments * in_eight_bits(math.prod(shape)))
+    moments = MOMENTS.get(name, USUAL)
+    return lambda shape: round(moments * FLOAT * math.prod(shape))
+
+
+def factored(shape: Shape) -> int:
+    """Numbers of a spread that is kept by rows and columns: the two last dimensions."""
+    if len(shape) < 2:
+        return math.prod(shape)
+    *outer, rows, columns = shape
+    return math.prod(outer) * (rows + columns)
+
+
+def in_eight_bits(count: int) -> int:
+    """Bytes of so many numbers."""
+    if count < SMALLEST_EIGHT_BIT:
+        return FLOAT * count
+    return count + FLOAT * -(-count // BLOCK)
+
+
+def moving_bytes(name: str, shapes: Sequence[Shape], *, is_half: bool, kind: str, one_by_one: bool) -> int:
+    """What the move takes beside weights, gradients and what is remembered."""
+    counts = [math.prod(shape) for shape in shapes]
+    largest = max(counts, default=0)
+    lower = name.lower()
+    # PyTorch's own on cards and bitsandbytes move in one go; others make a spread and its root.
+    is_in_place = EIGHT_BIT in lower or (kind == "cuda" and lower == "adamw")
+    passing = 0 if is_in_place else 2 * largest
+    if not is_half:
+        return FLOAT * passing
+    # A stand-in and its gradient; rounding by chance takes as much for one weight.
+    together = largest if one_by_one else max(largest, min(sum(counts), PORTION))
+    return FLOAT * (2 * together + max(passing, 3 * largest))
