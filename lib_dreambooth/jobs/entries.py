@@ -23,7 +23,8 @@ BROKEN_OFF = "broken-off"
 
 @dataclass(frozen=True)
 class Entry:
-    """`settings` is the TOML text of a new run; `changes` are settings by path of one that is gone on with.
+    """`settings` is the TOML text of a new run; `changes` are settings by path of one that is gone on with,
+    `makes` are kinds of files that are only written from its state.
 
     `owner` is the process that will run it, or runs it: what another, ended process left waiting is held back
     until somebody says so.
@@ -35,6 +36,7 @@ class Entry:
     settings: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     more_steps: int = 0
+    makes: tuple[str, ...] = ()
     status: str = WAITING
     outcome: str = ""
     step: int = 0
@@ -74,7 +76,7 @@ def this_process() -> Holder:
 
 def to_json(entry: Entry) -> dict[str, Any]:
     """The form on the disk."""
-    return {**asdict(entry), "changes": dict(entry.changes)}
+    return {**asdict(entry), "changes": dict(entry.changes), "makes": list(entry.makes)}
 
 
 def from_json(data: Any) -> Entry:
@@ -82,7 +84,8 @@ def from_json(data: Any) -> Entry:
     try:
         known = {name: value for name, value in data.items() if name in Entry.__dataclass_fields__}
         owner = known.get("owner")
-        entry = Entry(**{**known, "owner": Holder(**owner) if owner else None})
+        makes = tuple(known.get("makes", ()))
+        entry = Entry(**{**known, "makes": makes, "owner": Holder(**owner) if owner else None})
         texts = (entry.id, entry.model, entry.action, entry.settings, entry.status)
     except (AttributeError, TypeError) as error:
         raise ValueError("not an entry") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import Host, HostPaths
 from lib_dreambooth.jobs.completing import kind_of_base, on_base
 from lib_dreambooth.jobs.entries import RESUME, TRAIN, Entry, new_entry
-from lib_dreambooth.jobs.going_on import resumed, started_over
+from lib_dreambooth.jobs.going_on import no_state, resumed, started_over
 from lib_dreambooth.jobs.new_words import words_with_host
 from lib_dreambooth.jobs.on_resume import changes_for_rest
 from lib_dreambooth.jobs.plan import RunPlan, plan_run
@@ -25,9 +25,12 @@ from lib_dreambooth.sampling.picture_settings import PictureSettings
 from lib_dreambooth.settings.facts import Facts, installed_packages
 from lib_dreambooth.settings.files import review_text
 from lib_dreambooth.settings.reading import review_changes
+from lib_dreambooth.settings.sections.saving import KINDS
 from lib_dreambooth.settings.sources import FORM, Sourced
 from lib_dreambooth.settings.writing import text_of
 from lib_dreambooth.training.export.places import Folders
+
+STATE = "state"
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,21 @@ def order_rest(
     return Order(entry, plan)
 
 
+def order_files(host: Host, name: str, kinds: Sequence[str]) -> Order:
+    """Files for use from a model's newest state, without a step; raises UserError where there is none."""
+    folder = require_model(host.paths.dreambooth, name)
+    unknown = [kind for kind in kinds if kind not in KINDS or kind == STATE]
+    if unknown or not kinds:
+        raise UserError(
+            "is no kind of file for use.",
+            where="makes",
+            todo=f"There are: {', '.join(k for k in KINDS if k != STATE)}.",
+        )
+    if holder_of(folder.path) is None and standing_of(folder).state is None:
+        raise no_state(folder)
+    return Order(new_entry(name, RESUME, makes=tuple(kinds)), None)
+
+
 def job_of(host: Host, entry: Entry) -> TrainingJob:
     """The run that an entry asks for, on this host; raises UserError where it cannot be made (any more)."""
     folder = require_model(host.paths.dreambooth, entry.model)
@@ -145,6 +163,7 @@ def job_of(host: Host, entry: Entry) -> TrainingJob:
     job.host_device = device_of(host)
     job.host_pictures = pictures_of(host)
     job.sharing = host
+    job.makes = entry.makes
     return job
 
 

@@ -111,7 +111,12 @@ class Queue:
     def duplicate(self, entry_id: str, changed: Callable[[Entry], Entry]) -> Entry:
         """Puts what `changed` makes of an entry behind all others, as a new one."""
         old = self.entry(entry_id)
-        values = {"settings": old.settings, "changes": old.changes, "more_steps": old.more_steps}
+        values = {
+            "settings": old.settings,
+            "changes": old.changes,
+            "more_steps": old.more_steps,
+            "makes": old.makes,
+        }
         return self.add(changed(new_entry(old.model, old.action, **values)))
 
     def move(self, entry_id: str, place: int) -> None:

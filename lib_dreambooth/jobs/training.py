@@ -48,8 +48,8 @@ class TrainingJob:
     """A run of one model. `box` takes commands from other threads; `run` does all of the work.
 
     With `state` the run goes on from there; `lineage` tells its states from those of runs that were given up,
-    and `run_id` its events. `sharing` is the host whose card it is. `report` is the page about the run once
-    it has ended, if there is one.
+    and `run_id` its events. With `makes` it takes no step and only writes files of these kinds. `sharing` is
+    the host whose card it is. `report` is the page about the run once it has ended, if there is one.
     """
 
     folder: ModelFolder
@@ -66,6 +66,7 @@ class TrainingJob:
     run_id: str = field(default_factory=new_run_id)
     report: Path | None = None
     process: Processes = ALONE
+    makes: tuple[str, ...] = ()
 
     def run(self) -> Ended:
         """Trains; raises UserError with everything that stands in the way."""
@@ -91,6 +92,7 @@ class TrainingJob:
             for found in findings:
                 warn(events, found.sentence(), ", ".join(found.paths), found.code)
             control = Control(self.box, events.emit, self.sharing)
+            control.makes = self.makes
             desk = self._desk(copy)
             device = device_for(sourced.run.memory.device, self.process, self.host_device)
             lead(self.process, folder, sourced)

@@ -16,7 +16,8 @@ class Option:
     `low`, `high` and `above` (exclusive) bound numbers, and amounts of durations whatever their unit.
     `choices` maps each value to its label; with `open_choices` other texts are allowed too.
     `units` and `words` name what a duration may be given in. `picks` asks the form for a chooser.
-    At 0 the setting `inherits` names counts in its place. `one_a_line` is for lists of texts that hold commas themselves.
+    At 0 the setting that `inherits` names counts in its place.
+    `one_a_line` is for lists of texts that hold commas themselves.
     `per_concept` allows one concept to differ through its `override` table.
     `kohya` and `old` are the names in kohya's scripts and in sd_dreambooth_extension.
     """

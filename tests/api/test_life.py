@@ -177,7 +177,23 @@ def test_the_whole_life_of_a_run(served: Served, tmp_path: Path) -> None:
     assert events["last"] == events["events"][-1]["sequence"]
 
     use_results(served, end["step"] + 2)
-    assert host.lent == 2 and not host.is_lent
+    make_files(served, end["step"] + 2)
+    assert host.lent == 3 and not host.is_lent
+
+
+def make_files(served: Served, step: int) -> None:
+    """A checkpoint from the last state: no step is taken, and the run stands as it stood."""
+    before = served.get("/models/{model}/settings")
+    refused = served.client.post("/queue", json={"model": MODEL, "action": "files", "makes": ["state"]})
+    assert refused.json()["error"]["where"] == "makes"
+    served.post("/queue", {"model": MODEL, "action": "files", "makes": ["checkpoint"]})
+    assert served.worker.wait(60)
+    ended = served.get("/queue")["entries"][-1]
+    assert (ended["outcome"], ended["step"], ended["makes"]) == ("done", step, ["checkpoint"])
+    made = served.get("/models/{model}/results")[-1]
+    assert (made["kind"], made["step"], made["reason"]) == ("checkpoint", step, "asked for")
+    assert served.get("/models/{model}")["standing"]["is_unfinished"] is False
+    assert served.get("/models/{model}/settings") == before
 
 
 def use_results(served: Served, step: int) -> None:

@@ -55,6 +55,8 @@ class Control:
         self.stop: type[Command] | None = None
         self.wants_save = False
         self.wants_samples = False
+        # Kinds of files that the run is only there to write: it takes no step.
+        self.makes: tuple[str, ...] = ()
         self.step = 0
         # In pauses and in turns that the host took.
         self.seconds_away = 0.0

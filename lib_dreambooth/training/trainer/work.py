@@ -92,7 +92,7 @@ class Work:
 
     def go_on(self) -> None:
         """Takes steps until the end or a stop."""
-        while not self.is_over:
+        while not self.is_over and not self.control.makes:
             try:
                 batches = self._epoch()
             except Cancelled:
@@ -261,7 +261,11 @@ class Work:
         run, stop = self.ready.run, self.control.stop
         if stop is StopWithoutSaving:
             return DISCARDED
-        if self.is_over or stop is StopAtEpochEnd:
+        if self.control.makes:
+            # The run stands as it stood.
+            self._save(list(self.control.makes), "asked for")
+            failed, outcome = self.saver.failed, DONE if self.is_over else CANCELLED
+        elif self.is_over or stop is StopAtEpochEnd:
             results = self._save(list(run.saving.at_end), "end", is_final=True)
             failed = self.saver.failed
             is_drawn = self._previewed == self.step
