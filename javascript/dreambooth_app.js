@@ -90,7 +90,7 @@
         const names = db.store.get("models").map((one) => one.name);
         const wanted = running ? running.model : localStorage.getItem("dreambooth_model");
         if (wanted && names.includes(wanted)) await db.models.choose(wanted, isRestored);
-        if ((db.store.get("stopped") || []).length && !running) db.say.note(db.store.get("stopped").map((one) => one.sentence).join(" "));
+        if ((db.store.get("stopped") || []).length && !running) db.say.note(db.store.get("stopped").map((one) => db.words.said(one.sentence)).join(" "));
     }
 
     function tab(id, title) {

@@ -20,7 +20,7 @@
 
     // Names of files stand between marks for terminals.
     function words(one) {
-        return [one.what, one.effect, one.todo].filter(Boolean).join(" ").replace(/`([^`]*)`/g, "$1");
+        return db.words.told(one).replace(/`([^`]*)`/g, "$1");
     }
 
     function files(one) {

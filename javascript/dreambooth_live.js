@@ -40,7 +40,7 @@
         if (event.kind !== "finished") return;
         db.queue.untilOver(run.model).then(db.models.refresh).then(followNext).catch(() => undefined);
         if (localStorage.getItem("dreambooth_sound") === "1") sound();
-        if (event.outcome === "failed") db.say.line("problem", [event.what, event.todo].filter(Boolean).join(" "));
+        if (event.outcome === "failed") db.say.line("problem", db.words.told(event));
     }
 
     // The queue goes on with the next model, and so does the page.

@@ -11,7 +11,7 @@
         const about = el("span", { class: "dreambooth-hint" });
         const tell = () => {
             const found = db.store.get("presets").find((one) => one.name === list.value);
-            about.textContent = found ? found.about : "";
+            about.textContent = found ? db.words.said(found.about) : "";
         };
         list.addEventListener("change", tell);
         const draw = () => {

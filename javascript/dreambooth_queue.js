@@ -52,7 +52,7 @@
         const { el, button } = db.dom;
         const t = db.words.t;
         return (db.store.get("stopped") || []).map((one) =>
-            el("div", { class: "dreambooth-card dreambooth-stopped" }, el("p", {}, one.sentence, one.time ? ` (${db.text.time(one.time)})` : ""), el("div", { class: "dreambooth-row" }, button(t("Go on"), () => goOn(one.model), { kind: "primary" }), button(t("Look"), () => look(one.model)), button(t("Discard"), () => discard(one.model)))),
+            el("div", { class: "dreambooth-card dreambooth-stopped" }, el("p", {}, db.words.said(one.sentence), one.time ? ` (${db.text.time(one.time)})` : ""), el("div", { class: "dreambooth-row" }, button(t("Go on"), () => goOn(one.model), { kind: "primary" }), button(t("Look"), () => look(one.model)), button(t("Discard"), () => discard(one.model)))),
         );
     }
 
@@ -106,7 +106,7 @@
     function ended(one) {
         const { el, button } = db.dom;
         const t = db.words.t;
-        const problem = one.problem ? [one.problem.what, one.problem.todo].filter(Boolean).join(" ") : "";
+        const problem = one.problem ? db.words.told(one.problem) : "";
         return line(one, el("span", { class: "dreambooth-hint" }, [t(one.outcome), one.step ? t("after {count} steps", { count: db.text.whole(one.step) }) : "", problem].filter(Boolean).join(", ")), button(t("Again"), () => act(() => db.routes.duplicate(one.id, {}))), button(t("Remove"), () => act(() => db.routes.remove(one.id))));
     }
 

@@ -98,7 +98,7 @@
     function ending(event) {
         const t = db.words.t;
         const words = { done: "Done", cancelled: "Cancelled", failed: "Failed", discarded: "Cancelled without saving" };
-        const told = [event.what, event.todo].filter(Boolean).join(" ");
+        const told = db.words.told(event);
         return `${t(words[event.outcome] || event.outcome)}, ${t("after {count} steps", { count: db.text.whole(event.step) })}${told ? `: ${told}` : ""}`;
     }
 

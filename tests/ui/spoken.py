@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 LEAST_LETTERS = 10
 ENDS = (".", "?")
+PLACE = re.compile(r"\{\d+\}")
+SENTENCE = re.compile(r"[^.?!]*[.?!](?=\s|$|\{)")
 
 
 def templates(path: Path) -> list[str]:
@@ -60,3 +63,33 @@ def template(node: ast.Constant | ast.JoinedStr) -> str:
             assert isinstance(value, ast.Constant)
             parts.append(str(value.value))
     return "".join(parts)
+
+
+def is_said_by(message: str, known: set[str], patterns: list[re.Pattern[str]]) -> bool:
+    """Whether a message is a template, a sentence of one, or what one comes to with a word in a place."""
+    return message in known or any(pattern.fullmatch(message) for pattern in patterns)
+
+
+def patterns(known: set[str]) -> list[re.Pattern[str]]:
+    """What the templates may come to, for those that are more than their places."""
+    found = []
+    for text in known:
+        literal = PLACE.split(text)
+        if (
+            len(literal) > 1
+            and sum(letter.isalpha() for part in literal for letter in part) > LEAST_LETTERS // 2
+        ):
+            found.append(re.compile(".*".join(map(re.escape, literal))))
+    return found
+
+
+def with_sentences(texts: list[str]) -> set[str]:
+    """Texts, and the sentences of those that hold several, numbered anew."""
+    whole = set(texts)
+    return whole | {renumbered(part.strip()) for text in texts for part in SENTENCE.findall(text)}
+
+
+def renumbered(text: str) -> str:
+    """The places of a text counted from 1."""
+    numbers = iter(range(1, 100))
+    return PLACE.sub(lambda place: f"{{{next(numbers)}}}", text)
