@@ -29,9 +29,9 @@
         const problems = db.store.get("problems").length;
         fill(
             made,
-            plan.line ? el("div", { class: "dreambooth-plan-line" }, plan.line) : null,
+            plan.line ? el("div", { class: "dreambooth-plan-line" }, db.arithmetic.said(plan.line)) : null,
             plan.line ? el("ul", { class: "dreambooth-reasons" }, reasons(plan).map((one) => el("li", {}, one))) : null,
-            (plan.refused || []).map((one) => el("div", { class: "dreambooth-plan-problem" }, [one.where, one.what, one.todo].filter(Boolean).join(" "))),
+            (plan.refused || []).map((one) => el("div", { class: "dreambooth-plan-problem" }, [one.where, db.words.told(one)].filter(Boolean).join(" "))),
             problems ? el("div", { class: "dreambooth-plan-problem" }, t("{count} settings need attention.", { count: problems })) : null,
         );
     }

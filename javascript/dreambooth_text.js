@@ -31,14 +31,15 @@
         const all = Math.round(value);
         const hours = Math.floor(all / 3600);
         const minutes = Math.floor((all % 3600) / 60);
-        if (hours) return `${hours} h ${minutes} min`;
-        if (minutes >= 10) return `${minutes} min`;
-        return minutes ? `${minutes} min ${all % 60} s` : `${all} s`;
+        const t = db.words.t;
+        if (hours) return t("{hours} h {minutes} min", { hours, minutes });
+        if (minutes >= 10) return t("{minutes} min", { minutes });
+        return minutes ? t("{minutes} min {seconds} s", { minutes, seconds: all % 60 }) : t("{seconds} s", { seconds: all });
     }
 
     function speed(value) {
         if (!Number.isFinite(value) || value <= 0) return "";
-        return value >= 1 ? `${value.toFixed(2)} steps/s` : `${(1 / value).toFixed(2)} s/step`;
+        return value >= 1 ? db.words.t("{speed} steps/s", { speed: value.toFixed(2) }) : db.words.t("{speed} s/step", { speed: (1 / value).toFixed(2) });
     }
 
     function time(secondsSince1970) {

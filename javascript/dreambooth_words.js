@@ -48,6 +48,10 @@
         return catalogue.names[path] || "";
     }
 
+    function language() {
+        return catalogue.language;
+    }
+
     // What the program said, which knows English only: its sentences are recognised, their values stay.
     function said(text) {
         if (!text || text.length > LONGEST) return text || "";
@@ -96,5 +100,5 @@
         return new RegExp(`^${source}$`);
     }
 
-    db.words = { use, t, label, help, names, said, told };
+    db.words = { use, language, t, label, help, names, said, told };
 })();
