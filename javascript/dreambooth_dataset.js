@@ -2,15 +2,24 @@
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
+    const SHOWN = ["role", "folder", "repeats", "token", "class_token", "prompt", "class_prompt", "class_folder"];
 
     function panel() {
         const { el, button } = db.dom;
         const t = db.words.t;
         const concepts = db.schema.groups().find((group) => group.path === "concepts");
-        const form = db.form.section(concepts, { open: true, wanted: ["role", "folder", "repeats", "token", "class_token", "prompt", "class_prompt", "class_folder"] });
+        const form = db.form.section(concepts, { open: true, wanted: SHOWN });
         const shown = el("div", { class: "dreambooth-dataset" }, el("p", { class: "dreambooth-empty" }, t("Press Look at the pictures.")));
         db.form.follow([form]);
-        return el("div", {}, form, el("div", { class: "dreambooth-row" }, button(t("Look at the pictures"), () => look(shown), { kind: "primary", id: "dreambooth_look" })), shown, card(t("Edit all captions of the first concept"), db.captions.editor()));
+        return el(
+            "div",
+            {},
+            form,
+            el("div", { class: "dreambooth-row" }, button(t("Look at the pictures"), () => look(shown), { kind: "primary", id: "dreambooth_look" })),
+            shown,
+            card(t("Edit the captions of all concepts"), db.captions.editor()),
+            card(t("Tagger"), [db.tagger.panel(), db.tasks.list()]),
+        );
     }
 
     async function look(shown) {
@@ -26,9 +35,11 @@
         }
         const findings = el("ul", { class: "dreambooth-findings" });
         db.findings.show(findings, report.findings);
+        const classes = report.class_counts.filter((one) => one.found || one.to_draw || one.folder);
         fill(
             shown,
             card(t("What was found"), report.findings.length ? findings : el("p", {}, t("Nothing is wrong with these pictures."))),
+            classes.length ? card(t("Class pictures"), el("ul", { class: "dreambooth-class-counts" }, classes.map((one) => el("li", {}, counted(one))))) : null,
             card(t("Buckets"), buckets(report.buckets)),
             card(t("{count} pictures, and what each is trained on", { count: report.pictures }), el("div", { class: "dreambooth-items" }, report.captions.map((one) => item(one, report)))),
         );
@@ -36,6 +47,14 @@
 
     function card(title, body) {
         return db.dom.el("div", { class: "dreambooth-card" }, db.dom.el("h3", {}, title), body);
+    }
+
+    // "Concept 1 (folder): 50 found, 30 to be drawn".
+    function counted(one) {
+        const t = db.words.t;
+        const name = [t("Concept {number}", { number: one.concept + 1 }), one.folder ? `(${db.text.fileName(one.folder)})` : ""].filter(Boolean).join(" ");
+        const drawn = one.to_draw ? `, ${t("{count} to be drawn", { count: one.to_draw })}` : "";
+        return `${name}: ${t("{count} found", { count: one.found })}${drawn}`;
     }
 
     // Each bucket in its true shape, as many times larger as it has pictures.
@@ -47,7 +66,7 @@
     }
 
     function item(one, report) {
-        const { el } = db.dom;
+        const { el, button } = db.dom;
         const t = db.words.t;
         const name = db.text.fileName(one.path);
         const cut = report.cuts.pictures.find((other) => other.path === one.path);
@@ -55,11 +74,19 @@
         const size = cut ? `${cut.size.join(" x ")} → ${cut.bucket.join(" x ")}` : "";
         const lost = cut && cut.lost > 0.005 ? t("{percent} % cut off", { percent: Math.round(cut.lost * 100) }) : "";
         const tokens = one.captions.length ? t("{count} tokens", { count: one.captions[0].tokens }) : "";
+        const id = report.ids[one.path];
         return el(
             "article",
             { class: `dreambooth-item${one.is_class ? " dreambooth-item-class" : ""}` },
             thumbnail ? db.dom.picture(thumbnail, name) : null,
-            el("div", {}, el("strong", {}, name), one.captions.length ? one.captions.map((told) => el("p", {}, told.text || t("no words"), told.lost ? el("span", { class: "dreambooth-lost" }, ` ${told.lost}`) : null)) : el("p", {}, t("no words")), el("p", { class: "dreambooth-hint" }, [size, lost, tokens].filter(Boolean).join(", "))),
+            el(
+                "div",
+                {},
+                el("strong", {}, name),
+                one.captions.length ? one.captions.map((told) => el("p", {}, told.text || t("no words"), told.lost ? el("span", { class: "dreambooth-lost" }, ` ${told.lost}`) : null)) : el("p", {}, t("no words")),
+                el("p", { class: "dreambooth-hint" }, [size, lost, tokens].filter(Boolean).join(", ")),
+                id ? button(t("As it is trained"), () => db.visits.open(one, id), { kind: "plain" }) : null,
+            ),
         );
     }
 

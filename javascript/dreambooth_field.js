@@ -39,7 +39,7 @@
         const notice = db.store.get("notices").find((one) => one.where === path);
         const told = problem || notice;
         const place = made.querySelector(".dreambooth-problem");
-        place.textContent = told ? [told.what, told.todo].filter(Boolean).join(" ") : "";
+        place.textContent = told ? db.words.told(told) : "";
         made.classList.toggle("dreambooth-wrong", Boolean(problem));
         made.classList.toggle("dreambooth-noticed", Boolean(!problem && notice));
         control.show(value);
@@ -120,7 +120,8 @@
         const list = choices.length ? el("datalist", { id: `${id}_list` }, choices.map((one) => el("option", { value: one.value }, one.label))) : null;
         const inherits = field["x-inherits"];
         const input = el("input", { type: "text", id, class: "dreambooth-input", autocomplete: "off", spellcheck: "false", list: list ? list.id : undefined, inputmode: ["whole", "number"].includes(field["x-kind"]) ? "decimal" : undefined, oninput: () => set(path, typed(field, input.value)) });
-        const both = el("div", { class: "dreambooth-text" }, input, list);
+        const browse = field["x-picks"] === "folder" ? db.browse.button(() => input.value, (folder) => set(path, folder)) : null;
+        const both = el("div", { class: "dreambooth-text" }, input, list, browse);
         both.show = (value) => {
             if (inherits) input.placeholder = inherited(inherits);
             if (document.activeElement !== input) input.value = inherits && value === 0 ? "" : shown(value);

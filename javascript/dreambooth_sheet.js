@@ -40,7 +40,7 @@
     }
 
     function rowOf(beside) {
-        return (beside && beside.closest(".dreambooth-row, .dreambooth-top, .dreambooth-queued")) || db.app.root().querySelector(".dreambooth-top");
+        return (beside && beside.closest(".dreambooth-row, .dreambooth-field, .dreambooth-top, .dreambooth-queued")) || db.app.root().querySelector(".dreambooth-top");
     }
 
     function close() {

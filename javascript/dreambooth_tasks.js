@@ -8,7 +8,7 @@
 
     // What is done with the answer of a kind of task.
     function after(kind) {
-        return { merge: db.tools.made, resize: db.tools.made, compare: db.compare.made }[kind];
+        return { merge: db.tools.made, resize: db.tools.made, compare: db.compare.made, tag: db.tagger.made, "fetch-tagger": db.tagger.fetched }[kind];
     }
 
     // A list of those that go on or wait; it is empty most of the time.
