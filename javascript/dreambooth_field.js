@@ -9,7 +9,7 @@
         const { el } = db.dom;
         const field = db.schema.field(path);
         const id = db.dom.uniqueId(path);
-        const control = controlOf(field, path, id);
+        const control = controlOf(field, path, id, (value) => set(path, value));
         const help = db.words.help(field["x-path"], field.description);
         const made = el(
             "div",
@@ -52,27 +52,28 @@
         db.store.put("values", values);
     }
 
-    function controlOf(field, path, id) {
+    // What is typed goes to `write`; `show` of the control puts a value in.
+    function controlOf(field, path, id, write) {
         const kind = field["x-kind"];
-        if (kind === "switch") return switchOf(path, id);
-        if (field.enum) return choiceOf(path, id, field.enum, field["x-labels"] || {});
-        if (kind === "duration") return durationOf(field, path, id);
-        if (kind === "texts" || field["x-lines"]) return linesOf(field, path, id);
-        return textOf(field, path, id);
+        if (kind === "switch") return switchOf(id, write);
+        if (field.enum) return choiceOf(id, write, field.enum, field["x-labels"] || {});
+        if (kind === "duration") return durationOf(field, id, write);
+        if (kind === "texts" || field["x-lines"]) return linesOf(field, id, write);
+        return textOf(field, id, write);
     }
 
-    function switchOf(path, id) {
+    function switchOf(id, write) {
         const { el } = db.dom;
-        const box = el("input", { type: "checkbox", id, class: "dreambooth-switch", onchange: () => set(path, box.checked) });
+        const box = el("input", { type: "checkbox", id, class: "dreambooth-switch", onchange: () => write(box.checked) });
         box.show = (value) => (box.checked = value === true);
         return box;
     }
 
-    function choiceOf(path, id, choices, labels) {
+    function choiceOf(id, write, choices, labels) {
         const { el } = db.dom;
         const list = el(
             "select",
-            { id, class: "dreambooth-input", onchange: () => set(path, choices[list.selectedIndex]) },
+            { id, class: "dreambooth-input", onchange: () => write(choices[list.selectedIndex]) },
             choices.map((one) => el("option", {}, db.words.label(labels[one] || String(one)))),
         );
         list.show = (value) => (list.selectedIndex = choices.indexOf(value));
@@ -80,7 +81,7 @@
     }
 
     // A number and its unit, "10" "epochs"; words such as "never" stand among the units.
-    function durationOf(field, path, id) {
+    function durationOf(field, id, write) {
         const { el } = db.dom;
         const units = (field["x-units"] || []).map((unit) => ({ percent: "%", minutes: "min" })[unit] || unit);
         const words = field["x-words"] || [];
@@ -89,7 +90,7 @@
         function send() {
             const isWord = words.includes(unit.value);
             amount.disabled = isWord;
-            set(path, isWord ? unit.value : `${amount.value} ${unit.value}`);
+            write(isWord ? unit.value : `${amount.value} ${unit.value}`);
         }
         const both = el("div", { class: "dreambooth-duration" }, amount, unit);
         both.show = (value) => {
@@ -103,10 +104,10 @@
         return both;
     }
 
-    function linesOf(field, path, id) {
+    function linesOf(field, id, write) {
         const { el } = db.dom;
         const isList = field["x-kind"] === "texts";
-        const area = el("textarea", { id, class: "dreambooth-input", rows: field["x-lines"] || 2, spellcheck: "false", oninput: () => set(path, isList ? area.value.split("\n").filter((line) => line.trim()) : typed(field, area.value)) });
+        const area = el("textarea", { id, class: "dreambooth-input", rows: field["x-lines"] || 2, spellcheck: "false", oninput: () => write(isList ? area.value.split("\n").filter((line) => line.trim()) : typed(field, area.value)) });
         area.show = (value) => {
             if (document.activeElement !== area) area.value = isList ? (value || []).join("\n") : shown(value);
         };
@@ -114,12 +115,12 @@
         return area;
     }
 
-    function textOf(field, path, id) {
+    function textOf(field, id, write) {
         const { el } = db.dom;
         const choices = chooserOf(field);
         const list = choices.length ? el("datalist", { id: `${id}_list` }, choices.map((one) => el("option", { value: one.value }, one.label))) : null;
         const inherits = field["x-inherits"];
-        const input = el("input", { type: "text", id, class: "dreambooth-input", autocomplete: "off", spellcheck: "false", list: list ? list.id : undefined, inputmode: ["whole", "number"].includes(field["x-kind"]) ? "decimal" : undefined, oninput: () => set(path, typed(field, input.value)) });
+        const input = el("input", { type: "text", id, class: "dreambooth-input", autocomplete: "off", spellcheck: "false", list: list ? list.id : undefined, inputmode: ["whole", "number"].includes(field["x-kind"]) ? "decimal" : undefined, oninput: () => write(typed(field, input.value)) });
         const browse = field["x-picks"] === "folder" ? db.browse.button(() => input.value, (folder) => set(path, folder)) : null;
         const both = el("div", { class: "dreambooth-text" }, input, list, browse);
         both.show = (value) => {
@@ -172,5 +173,5 @@
         return value === undefined || value === null ? "" : String(value);
     }
 
-    db.field = { row, set, shown, inherited };
+    db.field = { row, set, control: controlOf, shown, inherited };
 })();

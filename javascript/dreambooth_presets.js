@@ -4,7 +4,7 @@
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const WIZARDS = { Person: "Training Wizard (Person)", "Object or style": "Training Wizard (Object/Style)", "Object/Style": "Training Wizard (Object/Style)" };
 
-    function row() {
+    function row(more) {
         const { el, button, fill } = db.dom;
         const t = db.words.t;
         const list = el("select", { class: "dreambooth-input", id: "dreambooth_preset", "aria-label": t("Preset") });
@@ -20,7 +20,7 @@
         };
         db.store.listen("presets", draw);
         draw();
-        return [list, button(t("Apply"), () => apply(list.value), { id: "dreambooth_apply_preset" }), about];
+        return [list, button(t("Apply"), () => apply(list.value), { id: "dreambooth_apply_preset" }), more, about];
     }
 
     async function apply(name) {

@@ -33,6 +33,10 @@
         const { el, fill, button } = db.dom;
         const t = db.words.t;
         const { entries, stops } = db.store.get("queue");
+        // What is the same stays as it is: somebody may be about to press a button of it.
+        const key = JSON.stringify([entries, stops, db.store.get("stopped")]);
+        if (made.listed === key) return;
+        made.listed = key;
         const of = (status) => entries.filter((one) => one.status === status);
         const waiting = of("waiting");
         const held = waiting.some((one) => one.is_held);
@@ -82,7 +86,7 @@
 
     function line(one, ...more) {
         const { el } = db.dom;
-        const what = one.action === "resume" ? (one.more_steps ? db.words.t("{count} steps more", { count: db.text.whole(one.more_steps) }) : db.words.t("the rest")) : db.words.t("a new run");
+        const what = one.makes.length ? db.words.t("files from its last state") : one.action === "resume" ? (one.more_steps ? db.words.t("{count} steps more", { count: db.text.whole(one.more_steps) }) : db.words.t("the rest")) : db.words.t("a new run");
         return el("li", { class: "dreambooth-queued", dataset: { id: one.id } }, el("span", {}, el("strong", {}, one.model), ` ${what}`), more);
     }
 
@@ -99,6 +103,7 @@
             button("↑", () => act(() => db.routes.move(one.id, number - 1)), { disabled: number === 0, title: t("Earlier") }),
             button("↓", () => act(() => db.routes.move(one.id, number + 1)), { disabled: number === count - 1, title: t("Later") }),
             button(t("Duplicate"), () => act(() => db.routes.duplicate(one.id, {}))),
+            one.makes.length ? null : button(t("With a change"), (made) => duplicate(one, made)),
             button(t("Remove"), () => act(() => db.routes.remove(one.id))),
         );
     }
@@ -107,7 +112,12 @@
         const { el, button } = db.dom;
         const t = db.words.t;
         const problem = one.problem ? db.words.told(one.problem) : "";
-        return line(one, el("span", { class: "dreambooth-hint" }, [t(one.outcome), one.step ? t("after {count} steps", { count: db.text.whole(one.step) }) : "", problem].filter(Boolean).join(", ")), button(t("Again"), () => act(() => db.routes.duplicate(one.id, {}))), button(t("Remove"), () => act(() => db.routes.remove(one.id))));
+        return line(one, el("span", { class: "dreambooth-hint" }, [t(one.outcome), one.step ? t("after {count} steps", { count: db.text.whole(one.step) }) : "", problem].filter(Boolean).join(", ")), button(t("Again"), () => act(() => db.routes.duplicate(one.id, {}))), one.makes.length ? null : button(t("With a change"), (made) => duplicate(one, made)), button(t("Remove"), () => act(() => db.routes.remove(one.id))));
+    }
+
+    async function duplicate(one, beside) {
+        const changes = await db.changes.ask(one, beside);
+        if (changes) await act(() => db.routes.duplicate(one.id, changes));
     }
 
     async function act(action) {

@@ -20,6 +20,7 @@
             cancel: button(t("Cancel"), cancel, { kind: "stop", id: "dreambooth_cancel" }),
             saveNow: button(t("Save now"), () => tell("save-now")),
             samples: button(t("Samples now"), () => tell("sample-now")),
+            make: button(t("Generate Ckpt"), (made) => db.filesNow.ask(made), { id: "dreambooth_generate", title: t("A file for use from where the run stands") }),
             send: button(t(db.store.get("host").kind === "webui" ? "Send to txt2img" : "Try it"), () => db.results.sendNewest()),
         };
         const small = el("div", { class: "dreambooth-small-run" });
@@ -53,7 +54,7 @@
         const isRunning = db.run.isUnderWay(run);
         const hasModel = Boolean(db.store.get("model"));
         for (const name of ["pause", "cancel", "saveNow", "samples"]) parts[name].disabled = !isRunning;
-        for (const name of ["load", "send"]) parts[name].disabled = !hasModel;
+        for (const name of ["load", "make", "send"]) parts[name].disabled = !hasModel;
         parts.pause.textContent = db.words.t(run && run.isPaused ? "Go on" : "Pause");
     }
 

@@ -15,7 +15,7 @@
         const made = el(
             "div",
             { class: "dreambooth-training" },
-            el("div", { class: "dreambooth-row" }, db.presets.row()),
+            el("div", { class: "dreambooth-row" }, db.presets.row(db.keeping.buttons())),
             el("div", { class: "dreambooth-row dreambooth-find" }, search, el("label", { class: "dreambooth-option" }, all, t("Show all settings")), el("span", { class: "dreambooth-found", role: "status" })),
             db.plan.line(),
             sections,
@@ -40,14 +40,14 @@
 
     // Shows what the search or the switch asks for, and whatever was changed or is wrong.
     function filter(made, sections) {
-        const words = made.search.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+        const words = db.finding.asked(made.search.value);
         const isAll = made.all.checked;
         localStorage.setItem("dreambooth_all", isAll ? "1" : "0");
         let found = 0;
         for (const section of sections) {
             let shown = 0;
             for (const field of section.querySelectorAll(".dreambooth-field")) {
-                const isFound = words.length ? words.every((word) => field.dataset.names.includes(word)) : isAll || isWanted(field);
+                const isFound = words.length ? db.finding.isFound(field.dataset.names, words) : isAll || isWanted(field);
                 field.hidden = !isFound;
                 shown += isFound ? 1 : 0;
             }

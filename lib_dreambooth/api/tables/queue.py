@@ -240,7 +240,7 @@ def move(call: Call) -> dict[str, Any]:
 
 
 def duplicate(call: Call) -> dict[str, Any]:
-    from lib_dreambooth.jobs.orders import changed_order
+    from lib_dreambooth.jobs.orders import changed_order, order_rest
 
     body: Changed = call.body
     queue = call.site.worker.queue
@@ -249,6 +249,8 @@ def duplicate(call: Call) -> dict[str, Any]:
         accepted(call.host, entry.settings, body.changes)
     else:
         refuse_closed(call.host, body.changes)
+    if entry.action == RESUME and body.changes:
+        order_rest(call.host, entry.model, {**entry.changes, **body.changes}, entry.more_steps)
     made = queue.duplicate(entry.id, lambda one: held(changed_order(one, body.changes)))
     if body.starts:
         call.site.worker.release(made.id)
