@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.buckets.cuts import Cut
@@ -18,6 +13,7 @@ from lib_dreambooth.data.class_pictures import requests
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.data.order.batches import MicroBatch, Visit
+from lib_dreambooth.data.pictures.addresses import jpeg_address, mask_address
 from lib_dreambooth.data.pictures.rendering import render
 from lib_dreambooth.data.scanning.scan import scan
 from lib_dreambooth.jobs.looking import SHOWN_SEED, family_of
@@ -28,7 +24,6 @@ from lib_dreambooth.settings.sources import Sourced
 
 # A visit further on is of no other kind than those before it.
 MOST_VISITS = 10_000
-QUALITY = 88
 
 
 @dataclass(frozen=True)
@@ -88,10 +83,9 @@ def trained(dataset: Dataset, picture_id: str, number: int) -> Trained:
     handling = dataset.handling(item)
     cut = dataset.cut(visit, batch.size)
     rendered = render(item, [cut], handling.treatment)[0]
-    picture = Image.fromarray(rendered.pixels)
     return Trained(
-        picture=jpeg(picture),
-        mask="" if rendered.mask is None else png(Image.fromarray(rendered.mask), picture.size),
+        picture=jpeg_address(rendered.pixels),
+        mask="" if rendered.mask is None else mask_address(rendered.mask, cut.size),
         cut=cut,
         size=item.size,
         caption=dataset.caption(visit, batch),
@@ -128,20 +122,3 @@ def class_counts(dataset: Dataset) -> list[dict[str, Any]]:
         }
         for number, concept in enumerate(dataset.run.concepts)
     ]
-
-
-def jpeg(picture: Image.Image) -> str:
-    """A picture as a data address."""
-    data = io.BytesIO()
-    picture.save(data, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-
-
-def png(mask: Image.Image, size: tuple[int, int]) -> str:
-    """A mask over its picture: what is left out in red, what counts clear. One square for each latent."""
-    left_out = 255 - np.asarray(mask.convert("L").resize(size, Image.Resampling.NEAREST), dtype=np.uint16)
-    shade = np.zeros((*left_out.shape, 4), dtype=np.uint8)
-    shade[..., 0], shade[..., 3] = 220, left_out * 3 // 5
-    data = io.BytesIO()
-    Image.fromarray(shade, "RGBA").save(data, "PNG")
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")

@@ -16,6 +16,7 @@ GAP_SHARE = 1 / 64
 MIN_LETTER_PX = 10
 MAX_LINES = 4
 
+Picture = Image.Image
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 

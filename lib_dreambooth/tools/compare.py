@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.files import folder_made
 from lib_dreambooth.formats.lora import read_adapter
@@ -23,7 +21,7 @@ from lib_dreambooth.sampling.drawing import (
     settings_of,
 )
 from lib_dreambooth.sampling.generator import Generator, Request
-from lib_dreambooth.sampling.grid import draw_grid
+from lib_dreambooth.sampling.grid import Picture, draw_grid
 from lib_dreambooth.sampling.infotext import infotext, save_picture
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
@@ -97,9 +95,9 @@ class Drawer:
         self.generator = generator
         self.settings = settings
         self.should_stop = should_stop
-        self._without: dict[str, Image.Image] = {}
+        self._without: dict[str, Picture] = {}
 
-    def picture(self, prompt: str, path: Path, strength: float) -> Image.Image:
+    def picture(self, prompt: str, path: Path, strength: float) -> Picture:
         """The picture of a prompt with a file at a strength."""
         if strength:
             return self._drawn(prompt, LoraUse(path, strength))
@@ -107,7 +105,7 @@ class Drawer:
             self._without[prompt] = self._drawn(prompt)
         return self._without[prompt]
 
-    def _drawn(self, prompt: str, *more: LoraUse) -> Image.Image:
+    def _drawn(self, prompt: str, *more: LoraUse) -> Picture:
         request = Request(prompt, self.job.negative, self.job.seed)
         loras = (*self.job.loras, *more)
         [picture] = self.generator.draw([request], self.settings, loras=loras, should_stop=self.should_stop)

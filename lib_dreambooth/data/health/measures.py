@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +10,12 @@ from PIL import Image
 from lib_dreambooth.data.buckets.cuts import Cut
 from lib_dreambooth.data.health.likeness import Likeness, likeness_of
 from lib_dreambooth.data.health.look import Borders, Figure, figure_of, flat_borders, sharpness
+from lib_dreambooth.data.pictures.addresses import address_of
 
 # Blur is judged at the size of an SD 1 training picture, the rest on less.
 LONG_SIDE = 512
 SMALL_SIDE = 256
-THUMBNAIL_SIDE = 144
+THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 144, 72
 # So much of a side may be bar before it counts.
 LEAST_BAR = 0.015
 # Below this, on a scale of 255, there is nothing to see; JPEG makes 1 or 2 of one colour.
@@ -97,9 +96,7 @@ def fitted(image: Image.Image, side: int) -> Image.Image:
 
 def thumbnail(image: Image.Image) -> str:
     """A small JPEG as a data address for the page."""
-    data = io.BytesIO()
-    fitted(image, THUMBNAIL_SIDE).convert("RGB").save(data, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+    return address_of(fitted(image, THUMBNAIL_SIDE).convert("RGB"), "JPEG", quality=THUMBNAIL_QUALITY)
 
 
 def _shares(borders: Borders, width: int, height: int) -> tuple[float, float, float, float]:
