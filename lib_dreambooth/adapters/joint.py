@@ -1,8 +1,8 @@
 """Plain low-rank networks in one expression with their layers, and layers of one input together.
 
-A layer beside which a network stands asks for some ten operators a step where the layer alone asks for two, and
-most of them are over before the next one is asked for. Here the gradient is written out: nothing is scaled or
-added up in an operator of its own, and queries, keys and values of one input are one product.
+A network beside a layer asks for some eight operators a step where the layer alone asks for two, and most
+of them are over before the next one is asked for. Here the gradient is written out: nothing is scaled or added up
+in an operator of its own, and queries, keys and values of one input are one product.
 
 N: rows, that is tokens of all pictures; I: inputs; O: outputs; r: rank; n: layers together.
 """
@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from lib_dreambooth.adapters.low_rank import LowRank
 
 CHANNELS_FIRST = 4
+IS_AUTOCAST_BY_KIND = hasattr(torch, "get_autocast_dtype")
 # What is multiplied by 0 where PyTorch has a scale only in sums.
 _NOTHING: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
@@ -30,16 +31,19 @@ class Joint:
     def __init__(self, layers: Sequence[nn.Module], networks: Sequence[LowRank]) -> None:
         self.layers = list(layers)
         self.networks = list(networks)
+        self._scale = self.networks[0].scale
         self._has_bias = layers[0].bias is not None
         self._packs: dict[str, Tensor] = {}
         self._asked: Tensor | None = None
         self._waiting: list[Tensor | None] = []
 
     def fits(self, x: Tensor) -> bool:
-        """Whether the layers' numbers are those that this input is computed in."""
+        """Whether an input is as the expressions want it."""
         weight = self.layers[0].weight
         is_map = weight.dim() == CHANNELS_FIRST
-        return weight.dtype == computed_in(x) and not x.is_meta and (not is_map or x.is_contiguous())
+        if x.is_meta or (is_map and not x.is_contiguous()):
+            return False
+        return weight.dtype == computed_in(x)
 
     def output(self, place: int, x: Tensor, strength: float) -> Tensor:
         """What one of the layers gives; the first that is asked computes for all."""
@@ -59,10 +63,9 @@ class Joint:
         self._asked, self._waiting = None, []
 
     def _all(self, x: Tensor, strength: float) -> tuple[Tensor, ...]:
-        first, dtype = self.networks[0], computed_in(x)
         weights = [part for network in self.networks for part in (network.down, network.up)]
         product = Convolved if isinstance(self.layers[0], nn.Conv2d) else Multiplied
-        found: Any = product.apply(x.to(dtype), first.scale * strength, self, *weights)
+        found: Any = product.apply(x.to(self.layers[0].weight.dtype), self._scale * strength, self, *weights)
         return found if isinstance(found, tuple) else (found,)
 
     def weight(self) -> Tensor:
@@ -110,11 +113,13 @@ def is_pack_of(pack: Tensor, parameters: Sequence[Tensor]) -> bool:
 def computed_in(x: Tensor) -> torch.dtype:
     """The numbers that a product with `x` is computed in here."""
     kind = x.device.type
-    if kind == "cuda":
-        return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else x.dtype
-    if kind == "cpu" and torch.is_autocast_cpu_enabled():
-        return torch.get_autocast_cpu_dtype()
-    return x.dtype
+    if not IS_AUTOCAST_BY_KIND:
+        # PyTorch 2.1; mixed precision is for cards and CPUs alone there.
+        if kind == "cuda":
+            return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else x.dtype
+        is_cast = kind == "cpu" and torch.is_autocast_cpu_enabled()
+        return torch.get_autocast_cpu_dtype() if is_cast else x.dtype
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 class Multiplied(torch.autograd.Function):
@@ -147,7 +152,8 @@ class Multiplied(torch.autograd.Function):
         if count == 1:
             lowered = together.mm(up)
         else:
-            lowered = each(together, count).bmm(below(up, count)).transpose(0, 1).reshape(hidden.shape)
+            lowered = each(together, count).bmm(below(up, count)).transpose(0, 1)
+            lowered = lowered.contiguous().view(hidden.shape)
         learned: tuple[Tensor | None, ...] = (None,) * (2 * count)
         if ctx.needs_input_grad[3]:
             of_down = scaled(lowered.t(), rows, scale)
@@ -173,7 +179,7 @@ class Convolved(torch.autograd.Function):
         down, up = joint.down().to(x.dtype).flatten(1), joint.up().to(x.dtype).flatten(1)
         made = F.conv2d(x, base, joint.bias()).contiguous()
         places = x.flatten(2)
-        hidden = torch.matmul(down, places)
+        hidden = torch.bmm(down.expand(len(x), -1, -1), places)
         made.flatten(2).baddbmm_(up.expand(len(x), -1, -1), hidden, alpha=scale)
         ctx.save_for_backward(places, hidden, base, down, up)
         ctx.scale, ctx.shape, ctx.dtype = scale, x.shape, weights[0].dtype

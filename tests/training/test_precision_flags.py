@@ -21,6 +21,8 @@ def flags() -> tuple[Any, ...]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
         os.environ.get(WORKSPACE),
+        # Absent before PyTorch 2.2.
+        getattr(getattr(torch.utils, "deterministic", None), "fill_uninitialized_memory", None),
     )
 
 

@@ -169,6 +169,35 @@ class Memory(Section, frozen=True, kw_only=True):
             kohya=names("torch_compile dynamo_backend"),
         ),
     ] = "auto"
+    joined: Annotated[
+        str,
+        Option(
+            "Networks Joined with Layers",
+            "Compute a plain LoRA in one expression with its layer, and queries, keys and values together: "
+            "fewer operations for the same numbers but for rounding. Off only for comparison. Auto: on, "
+            "unless blocks are compiled.",
+            choices=AUTO_ON_OFF,
+            when=is_("network.kind", "lora"),
+        ),
+    ] = "auto"
+    lean: Annotated[
+        str,
+        Option(
+            "Lean Blocks",
+            "Leave out of the UNet what changes no number, such as divisions by one. Off only for "
+            "comparison. Auto: on, unless blocks are compiled.",
+            choices=AUTO_ON_OFF,
+        ),
+    ] = "auto"
+    one_call: Annotated[
+        str,
+        Option(
+            "Optimizer in One Call",
+            "Move all weights of a kind in one operation where PyTorch's own optimizers can. Off only for "
+            "comparison.",
+            choices=AUTO_ON_OFF,
+        ),
+    ] = "auto"
     cuda_graphs: Annotated[
         str,
         Option(

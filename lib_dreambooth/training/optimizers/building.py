@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ def new_optimizer(run: Run, parts: Sequence[Part], plan: LengthPlan, processes: 
     movers = [mover_of(key, group) for key, group in grouped(known, parts)]
     for mover in movers:
         decay = run.parts.words.weight_decay if mover.key.part == WORDS else run.optimizer.weight_decay
-        mover.library = build(known, made, mover, arguments, decay)
+        options = {**device_options(known, mover, run.memory.one_call != "off"), **arguments}
+        mover.library = build(known, made, mover, options, decay)
         if mover.is_half:
             mover.clear()
     rates = rates_of(run, plan, processes, tuple(dict.fromkeys(part.part for part in parts)))
@@ -116,7 +118,7 @@ def build(
     known: Known, made: type, mover: Mover, arguments: dict[str, Any], weight_decay: float
 ) -> torch.optim.Optimizer:
     """The library's optimizer over the weights of one mover."""
-    options = {**device_options(known, mover), **arguments}
+    options = dict(arguments)
     if takes(made, "weight_decay"):
         options["weight_decay"] = weight_decay
     if takes(made, "lr"):
@@ -136,7 +138,23 @@ def build(
     return library
 
 
-def device_options(known: Known, mover: Mover) -> dict[str, Any]:
-    """What is fastest on a card; the sums are the same."""
-    is_fused = known.library == TORCH and known.class_name == "AdamW"
-    return {"fused": True} if is_fused and mover.stand_ins[0].is_cuda else {}
+def device_options(known: Known, mover: Mover, in_one_call: bool) -> dict[str, Any]:
+    """How PyTorch's own AdamW goes over its weights: all in one call, where it can."""
+    if known.library != TORCH or known.class_name != "AdamW":
+        return {}
+    if not in_one_call:
+        return {"foreach": False}
+    kind = mover.stand_ins[0].device.type
+    return {"fused": True} if kind == "cuda" or (kind == "cpu" and fuses_on_cpu()) else {"foreach": True}
+
+
+@functools.cache
+def fuses_on_cpu() -> bool:
+    """Whether AdamW can do so on a CPU: tried, since PyTorch learned it after 2.1."""
+    weight = nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    try:
+        torch.optim.AdamW([weight], fused=True).step()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True

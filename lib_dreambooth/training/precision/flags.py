@@ -7,11 +7,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 # cuBLAS repeats its sums only with a workspace of its own; read when it is first used.
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+# PyTorch from 2.2 on fills new memory where arithmetic is to be repeatable.
+FILLING: Any = getattr(torch.utils, "deterministic", None)
+FILLS = "fill_uninitialized_memory"
 Aside = Callable[[], AbstractContextManager[None]]
 
 
@@ -25,6 +29,7 @@ class Switches:
     cudnn_benchmark: bool
     deterministic: bool
     warns_only: bool
+    fills_memory: bool
 
     @classmethod
     def now(cls) -> Switches:
@@ -37,6 +42,7 @@ class Switches:
             cudnn.benchmark,
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
+            getattr(FILLING, FILLS, False),
         )
 
     def set(self) -> None:
@@ -47,6 +53,8 @@ class Switches:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warns_only)
+        if hasattr(FILLING, FILLS):
+            setattr(FILLING, FILLS, self.fills_memory)
 
     @contextmanager
     def again(self) -> Iterator[None]:
@@ -74,6 +82,8 @@ def switched(*, tf32: bool, deterministic: bool = False) -> Iterator[Aside]:
         wanted = replace(
             wanted, cudnn_deterministic=True, cudnn_benchmark=False, deterministic=True, warns_only=True
         )
+        # It only helps to find who reads what nobody wrote, and costs a pass over every new tensor.
+        wanted = replace(wanted, fills_memory=False)
     try:
         wanted.set()
         yield before.again

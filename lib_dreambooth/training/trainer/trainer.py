@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from lib_dreambooth.adapters.joining import joined
+from lib_dreambooth.adapters.together import network_in
 from lib_dreambooth.base.errors import Cancelled, UserError
 from lib_dreambooth.data.cache.keys import digest
 from lib_dreambooth.formats.keymap import UNET
+from lib_dreambooth.models.lean import lean
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.runs.events import (
     CANCELLED,
@@ -27,9 +30,9 @@ from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training import state as saved
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.precision.attention import attention
-from lib_dreambooth.training.precision.checkpointing import checkpointing
 from lib_dreambooth.training.precision.compiling import compiled, compiles, why_not
 from lib_dreambooth.training.precision.flags import switched
+from lib_dreambooth.training.precision.sparing import Sparing
 from lib_dreambooth.training.processes import ALONE, Processes
 from lib_dreambooth.training.resuming import differences_on_resume, refuse_unsafe
 from lib_dreambooth.training.state import Surroundings, TrainingState, surroundings
@@ -208,9 +211,9 @@ class Trainer:
         ready.trained.training(True)
         self.emit(Phase(name=TRAINING, done=self.step, total=ready.length.total_steps))
         with (
+            shortened(ready),
             self._compiled(ready),
-            checkpointing(trained_modules(ready), checkpointing_level(ready)) as forward,
-            forward,
+            Sparing(lambda: trained_modules(ready), checkpointing_level(ready)) as work.sparing,
         ):
             work.go_on()
         return work.end()
@@ -254,6 +257,24 @@ def trained_modules(ready: Ready) -> dict[str, torch.nn.Module]:
     """The parts of the model that gradients go through: those of an encoder's network come from the UNet."""
     roots = {UNET, *ready.trained.trained_roots()}
     return {part: module for part, module in ready.model.modules.items() if part in roots}
+
+
+@contextmanager
+def shortened(ready: Ready) -> Iterator[None]:
+    """Fewer operations for the same numbers; a compiler sees to that itself."""
+    memory, network = ready.run.memory, network_in(ready.trained)
+    by_itself = not compiles(memory.compile)
+    with ExitStack() as open_:
+        if network is not None and is_on(memory.joined, by_itself):
+            open_.enter_context(joined(network))
+        if is_on(memory.lean, by_itself):
+            open_.enter_context(lean(ready.model.unet))
+        yield
+
+
+def is_on(setting: str, auto: bool) -> bool:
+    """What "auto", "on" and "off" come to."""
+    return auto if setting == "auto" else setting == "on"
 
 
 def checkpointing_level(ready: Ready) -> str:

@@ -1,0 +1,135 @@
+"""A case with its files, and the programs that are measured at it by turns."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.race import kohya, ours
+from benchmarks.race.checkpoints import make_checkpoint
+from benchmarks.race.link import Runner
+from benchmarks.race.pictures import make_pictures
+from benchmarks.read import memory_gib, processor
+
+OURS, PLAIN, KOHYA = "ours", "plain", "kohya"
+ENDLESS = 1_000_000
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Where kohya's scripts lie, and the Python that has what they need."""
+
+    folder: Path
+    python: str
+
+
+def case(family: str = "sd1", kind: str = "lora", **changes: Any) -> dict[str, Any]:
+    """The settings that every program is given; without changes those of a usual LoRA."""
+    usual = {"family": family, "kind": kind, "size": "real", "side": 256, "batch": 1, "rank": 16}
+    usual |= {"rate": 1e-4, "mixed": "no", "checkpointing": False, "steps": ENDLESS, "pictures": 8}
+    unknown = set(changes) - {*usual, "ours"}
+    assert not unknown, unknown
+    return usual | changes
+
+
+class Bench:
+    """A folder in which checkpoints and pictures are made once and used by all."""
+
+    def __init__(self, folder: Path, peer: Peer | None) -> None:
+        self.folder = folder
+        self.peer = peer
+        self._count = 0
+
+    @contextmanager
+    def runners(self, wanted: dict[str, tuple[str, dict[str, Any]]]) -> Iterator[dict[str, Runner]]:
+        """By a name of its own each program with its case, begun and waiting behind its first step."""
+        with ExitStack() as ends:
+            found = {}
+            for name, (program, one) in wanted.items():
+                found[name] = self.start(program, one)
+                ends.callback(found[name].end)
+            yield found
+
+    def start(self, program: str, one: dict[str, Any]) -> Runner:
+        """A program that has taken its first step."""
+        self._count += 1
+        work = self.folder / f"run-{self._count}"
+        work.mkdir()
+        files = {
+            "checkpoint": str(self.checkpoint(one["family"], one["size"])),
+            "pictures": str(self.pictures(one["pictures"], one["side"])),
+            "work": str(work),
+        }
+        if program != KOHYA:
+            command = ours.arguments(one, files)
+            return Runner(program, ROOT, one["size"], command, work / "log.txt")
+        assert self.peer is not None
+        repeats = max(1, 100 // one["pictures"])
+        kohya.make_folder(Path(files["pictures"]), work / "pictures", repeats)
+        kohya.make_tokenizers(work / "tokenizers")
+        files |= {"kohya_pictures": str(work / "pictures"), "kohya_output": str(work / "output")}
+        command = kohya.arguments(one, files | {"tokenizers": str(work / "tokenizers")})
+        return Runner(KOHYA, self.peer.folder, one["size"], command, work / "log.txt", self.peer.python)
+
+    def checkpoint(self, family: str, size: str) -> Path:
+        path = self.folder / f"{family}-{size}.safetensors"
+        if not path.exists():
+            make_checkpoint(path, family, size)
+        return path
+
+    def pictures(self, count: int, side: int) -> Path:
+        folder = self.folder / f"pictures-{count}-{side}"
+        if not folder.exists():
+            make_pictures(folder, count, side)
+        return folder
+
+
+def by_turns(runners: dict[str, Runner], steps: int, rounds: int) -> dict[str, dict[str, Any]]:
+    """So many steps of each in turn, again and again; the medians by name.
+
+    Seconds a step by the clock and of the processor; the most memory of any round.
+    """
+    for runner in runners.values():
+        runner.steps(steps)
+    taken: dict[str, list[dict[str, Any]]] = {name: [] for name in runners}
+    for _ in range(rounds):
+        for name, runner in runners.items():
+            taken[name].append(runner.steps(steps))
+    return {name: summed_up(found) for name, found in taken.items()}
+
+
+def summed_up(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One row of several rounds."""
+    row: dict[str, Any] = {}
+    for key in ("wall_s", "cpu_s"):
+        each = [one[key] / one["steps"] for one in found]
+        row[f"step_{key}"] = round(statistics.median(each), 5)
+        row[f"all_step_{key}"] = [round(value, 5) for value in each]
+    for key in (key for key in found[0] if key.startswith("peak_")):
+        row[key] = max(one[key] for one in found)
+    return row
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    import torch
+
+    cards = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": memory_gib(),
+        "load": [round(load, 1) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "cards": [f"{card.name}, {card.total_memory / 2**30:.1f} GiB" for card in cards],
+    }

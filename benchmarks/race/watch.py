@@ -1,0 +1,102 @@
+"""What a child process is told to measure between the moves of its optimizer, whoever's program it runs.
+
+PyTorch calls a hook after every move of any optimizer. From one to the next a program has done a whole step,
+with everything that it does per step. The hook waits for an order, so that several programs can be measured
+by turns, and none works while another is measured.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from multiprocessing.connection import Connection
+from typing import Any
+
+from benchmarks.race.counting import Counting
+from benchmarks.race.memory import peaks, restart_peaks
+
+FEWEST_WEIGHTS = 8
+
+
+class Watch:
+    """Answers orders at each move of the first optimizer that moves anything."""
+
+    def __init__(self, link: Connection, started: float) -> None:
+        self.link = link
+        self.started = started
+        self._optimizer: Any = None
+        self._left = 0
+        self._clock = (0.0, 0.0)
+        self._counting: Counting | None = None
+
+    def watch(self) -> None:
+        """From here on."""
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        register_optimizer_step_post_hook(self._moved)
+
+    def _moved(self, optimizer: Any, *_: Any) -> None:
+        if self._optimizer is None:
+            if sum(len(group["params"]) for group in optimizer.param_groups) < FEWEST_WEIGHTS:
+                # Somebody tries out what the optimizer can do.
+                return
+            self._optimizer = optimizer
+            waited()
+            now = {"first_step_s": time.time() - self.started, **peaks(), **versions()}
+            self.link.send(now)
+            self._obey()
+            return
+        if optimizer is not self._optimizer:
+            return
+        self._left -= 1
+        if self._left > 0:
+            return
+        waited()
+        self.link.send(self._measured())
+        self._obey()
+
+    def _measured(self) -> dict[str, Any]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        if self._counting is not None:
+            self._counting.__exit__(None, None, None)
+            found, self._counting = self._counting, None
+            return {"operators": found.operators(), "host_waits": found.waits, "kinds": Counter(found.calls)}
+        return {"wall_s": wall - self._clock[0], "cpu_s": cpu - self._clock[1], **peaks()}
+
+    def _obey(self) -> None:
+        """Waits for what is next: so many steps, one that is counted, or the end."""
+        order, number = self.link.recv()
+        if order == "end":
+            self.link.close()
+            # Nothing that the program would do now is measured.
+            os._exit(0)
+        self._left = number
+        if order == "count":
+            self._counting = Counting()
+            self._counting.__enter__()
+        else:
+            restart_peaks()
+        self._clock = time.perf_counter(), time.process_time()
+
+
+def waited() -> None:
+    """Lets a card finish what it was told."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def versions() -> dict[str, Any]:
+    """What the program stands on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for name in ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"versions": found}
