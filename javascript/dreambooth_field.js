@@ -109,7 +109,7 @@
         const isList = field["x-kind"] === "texts";
         const area = el("textarea", { id, class: "dreambooth-input", rows: field["x-lines"] || 2, spellcheck: "false", oninput: () => write(isList ? area.value.split("\n").filter((line) => line.trim()) : typed(field, area.value)) });
         area.show = (value) => {
-            if (document.activeElement !== area) area.value = isList ? (value || []).join("\n") : shown(value);
+            if (document.activeElement !== area) area.value = isList && Array.isArray(value) ? value.join("\n") : shown(value);
         };
         if (isList) area.placeholder = db.words.t("one a line");
         return area;

@@ -3,6 +3,7 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const WAIT_MS = 350;
+    const MOST_NAMED = 5;
     let asked = 0;
 
     function line() {
@@ -22,18 +23,32 @@
             fill(made, el("span", { class: "dreambooth-plan-why" }, t("Counting")));
             return;
         }
+        if (!plan && db.store.get("problems").length) {
+            fill(made, attention());
+            return;
+        }
         if (!plan) {
             fill(made, el("span", { class: "dreambooth-plan-line" }, t("Choose pictures, and the number of steps appears here.")));
             return;
         }
-        const problems = db.store.get("problems").length;
         fill(
             made,
             plan.line ? el("div", { class: "dreambooth-plan-line" }, db.arithmetic.said(plan.line)) : null,
             plan.line ? el("ul", { class: "dreambooth-reasons" }, reasons(plan).map((one) => el("li", {}, one))) : null,
             (plan.refused || []).map((one) => el("div", { class: "dreambooth-plan-problem" }, [one.where, db.words.told(one)].filter(Boolean).join(" "))),
-            problems ? el("div", { class: "dreambooth-plan-problem" }, t("{count} settings need attention.", { count: problems })) : null,
+            attention(),
         );
+    }
+
+    // Why it cannot start: how many settings, which, and the way there.
+    function attention() {
+        const { el, button } = db.dom;
+        const t = db.words.t;
+        const problems = db.store.get("problems");
+        if (!problems.length) return null;
+        const names = [...new Set(problems.map((one) => db.presets.nameOf(String(one.where).split(" ")[0])))];
+        const some = `${names.slice(0, MOST_NAMED).join(", ")}${names.length > MOST_NAMED ? ", …" : ""}`;
+        return el("div", { class: "dreambooth-row" }, el("span", { class: "dreambooth-plan-problem" }, `${t("{count} settings need attention.", { count: problems.length })} ${some}`), button(t("All settings"), () => db.app.show("training"), { kind: "plain" }));
     }
 
     // A reason behind each number.
