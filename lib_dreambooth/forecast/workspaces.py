@@ -19,7 +19,25 @@ def workspaces(kind: str) -> Mapping[str, Extra]:
 
 
 def _convolution(args: tuple[Any, ...], found: Tensor) -> int:
-    return 0
+    """CPUs lay out what goes in and the weight anew (measured; 1x1 needs none of it)."""
+    pixels, weight = args[0], args[1]
+    return 0 if _is_pointwise(weight) else _bytes(pixels) + _bytes(weight)
 
 
-_CPU: Mapping[str, Extra] = {}
+def _convolution_backward(args: tuple[Any, ...], found: Any) -> int:
+    gradient, pixels, weight = args[:3]
+    if _is_pointwise(weight):
+        return 0
+    learns = bool(args[-1][1])
+    return _bytes(gradient) + _bytes(weight) + (_bytes(pixels) if learns else 0)
+
+
+def _is_pointwise(weight: Tensor) -> bool:
+    return weight.shape[2:].numel() == 1
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+_CPU: Mapping[str, Extra] = {"convolution": _convolution, "convolution_backward": _convolution_backward}

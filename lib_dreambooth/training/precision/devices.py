@@ -130,5 +130,9 @@ def room_on(name: str) -> int | None:
     device = torch.device(name)
     if device.type != "cuda":
         return None
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device)
+    return room_of(device)[0] + torch.cuda.memory_reserved(device)
+
+
+def room_of(device: torch.device) -> tuple[int, int]:
+    """Bytes of a card that nobody has, and all; zeros where that is no question of a card."""
+    return torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)

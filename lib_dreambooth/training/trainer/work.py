@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import Any
@@ -14,6 +16,8 @@ from lib_dreambooth.runs.commands import StopAfterStep, StopAtEpochEnd, StopWith
 from lib_dreambooth.runs.events import CANCELLED, DISCARDED, DONE, Event, Phase, Validated, Warned
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.objective.prior import class_weights
+from lib_dreambooth.training.precision.devices import room_of
+from lib_dreambooth.training.precision.sparing import Sparing
 from lib_dreambooth.training.previews.chosen import captions_shown, previews_of
 from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.state import Surroundings
@@ -23,10 +27,16 @@ from lib_dreambooth.training.trainer.curves import Curves
 from lib_dreambooth.training.trainer.desk import Desk
 from lib_dreambooth.training.trainer.epochs import encode_epoch
 from lib_dreambooth.training.trainer.measuring import measure, measured_batches
-from lib_dreambooth.training.trainer.mishaps import give_memory_back, sentence_for
+from lib_dreambooth.training.trainer.mishaps import (
+    give_memory_back,
+    is_out_of_memory,
+    release,
+    sentence_for,
+)
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.sampling import Previewer
 from lib_dreambooth.training.trainer.saving import STATE, Saver
+from lib_dreambooth.training.trainer.spilling import Watch
 from lib_dreambooth.training.trainer.stepping import NOT_FINITE, Stepped, Stepper
 from lib_dreambooth.training.trainer.timing import Regular, state_interval
 
@@ -34,6 +44,13 @@ log = logging.getLogger(__name__)
 TRAINING, VALIDATING = "training", "validating"
 # Threads that put batches together, and how many batches they are ahead.
 WORKERS, AHEAD = 2, 4
+SPARING = {
+    "some": "The largest blocks are computed twice from here on.",
+    "on": "All blocks are computed twice from here on.",
+    "offload": "All blocks are computed twice from here on, with what they keep in system memory.",
+}
+# Elsewhere a full card is an error.
+SPILLS = sys.platform == "win32"
 AT_ONCE = (StopAfterStep, StopWithoutSaving)
 
 
@@ -72,6 +89,8 @@ class Work:
         self.samples = Regular(run.previews.every, length)
         self.validations = Regular(run.validation.every, length)
         self.rests = Regular(run.length.pause_every, length)
+        self.sparing: Sparing | None = None
+        self.watch = Watch()
         self._last_state = step
         self._previewed = -1
 
@@ -157,11 +176,43 @@ class Work:
             self.emit(Phase(name=name, done=done, total=total))
 
     def _take(self, batches: list[Batch]) -> None:
-        stepped = self.stepper.take(self.step, batches)
+        begun = time.monotonic()
+        stepped = self._stepped(batches)
+        if SPILLS and self.watch.add(time.monotonic() - begun, *room_of(self.ready.device)):
+            self._spare("the card is full and steps take many times as long as before")
         self.step += 1
         self.control.step = self.step
         self.curves.add(stepped)
         self._after(stepped)
+
+    def _stepped(self, batches: list[Batch]) -> Stepped:
+        """The step; where memory ends before anything has moved, again and more sparingly.
+
+        Its draws are functions of its pictures, so that it comes out as if it had been taken so at once.
+        """
+        while True:
+            try:
+                return self.stepper.take(self.step, batches)
+            except Exception as error:
+                if not self._may_repeat(error):
+                    raise
+                release(error)
+            self.ready.optimizer.zero_grad()
+            give_memory_back()
+
+    def _may_repeat(self, error: Exception) -> bool:
+        # Other processes wait for this one's gradients.
+        can = is_out_of_memory(error) and not self.stepper.is_moving and self.ready.process.is_alone
+        return can and self._spare("memory did not suffice")
+
+    def _spare(self, why: str) -> bool:
+        """Computes more of the model twice from here on; whether there was more to do."""
+        level = None if self.sparing is None else self.sparing.raise_level()
+        if level is None:
+            return False
+        text = f"step {self.step + 1}: {why}. {SPARING[level]} The result is the same, steps take longer."
+        self.emit(Warned(text=text, where="memory.checkpointing", code="saving-memory"))
+        return True
 
     def _rescue(self) -> None:
         """What fails while nothing moves leaves whole weights: they are kept if they can be."""
