@@ -35,6 +35,7 @@ def case(family: str = "sd1", kind: str = "lora", **changes: Any) -> dict[str, A
     """The settings that every program is given; without changes those of a usual LoRA."""
     usual = {"family": family, "kind": kind, "size": "real", "side": 256, "batch": 1, "rank": 16}
     usual |= {"rate": 1e-4, "mixed": "no", "checkpointing": False, "steps": ENDLESS, "pictures": 8}
+    usual["keeps_latents"] = False
     unknown = set(changes) - {*usual, "ours"}
     assert not unknown, unknown
     return usual | changes
@@ -58,11 +59,21 @@ class Bench:
                 ends.callback(found[name].end)
             yield found
 
-    def start(self, program: str, one: dict[str, Any]) -> Runner:
-        """A program that has taken its first step."""
-        self._count += 1
-        work = self.folder / f"run-{self._count}"
+    def prepare(self, program: str, one: dict[str, Any], work: Path) -> None:
+        """Makes what a program needs in a folder of its own."""
         work.mkdir()
+        self.checkpoint(one["family"], one["size"])
+        pictures = self.pictures(one["pictures"], one["side"])
+        if program == KOHYA:
+            kohya.make_folder(pictures, work / "pictures", max(1, 100 // one["pictures"]))
+            kohya.make_tokenizers(work / "tokenizers")
+
+    def start(self, program: str, one: dict[str, Any], place: Path | None = None) -> Runner:
+        """A program that has taken its first step, in a prepared `place` or one of its own."""
+        self._count += 1
+        work = place or self.folder / f"run-{self._count}"
+        if place is None:
+            self.prepare(program, one, work)
         files = {
             "checkpoint": str(self.checkpoint(one["family"], one["size"])),
             "pictures": str(self.pictures(one["pictures"], one["side"])),
@@ -72,9 +83,6 @@ class Bench:
             command = ours.arguments(one, files)
             return Runner(program, ROOT, one["size"], command, work / "log.txt")
         assert self.peer is not None
-        repeats = max(1, 100 // one["pictures"])
-        kohya.make_folder(Path(files["pictures"]), work / "pictures", repeats)
-        kohya.make_tokenizers(work / "tokenizers")
         files |= {"kohya_pictures": str(work / "pictures"), "kohya_output": str(work / "output")}
         command = kohya.arguments(one, files | {"tokenizers": str(work / "tokenizers")})
         return Runner(KOHYA, self.peer.folder, one["size"], command, work / "log.txt", self.peer.python)

@@ -57,7 +57,7 @@ def arguments(case: dict[str, Any], files: dict[str, str]) -> list[str]:
         "--lr_scheduler=constant",
         "--optimizer_type=AdamW",
         "--caption_extension=.txt",
-        "--cache_latents",
+        "--cache_latents_to_disk" if case["keeps_latents"] else "--cache_latents",
         "--sdpa",
         "--max_data_loader_n_workers=0",
         "--seed=1",

@@ -22,10 +22,13 @@ def settings(case: dict[str, Any], files: dict[str, str]) -> dict[str, dict[str,
         "rates": {"learning_rate": case["rate"], "schedule": "constant"},
         "loss": {"min_snr_gamma": 0.0},
         "precision": {"mixed": case["mixed"]},
-        "memory": {"checkpointing": "on" if case["checkpointing"] else "off"},
+        "memory": {
+            "checkpointing": "on" if case["checkpointing"] else "off",
+            "cache_latents": "disk" if case["keeps_latents"] else "memory",
+        },
         "length": {"train_for": f"{case['steps']} steps", "batch_size": case["batch"]},
         "saving": {"state_every": NEVER, "every": NEVER},
-        "previews": {"every": NEVER, "at_end": False},
+        "previews": {"every": NEVER, "at_start": False, "at_end": False},
         "logging": {"every": 10_000},
         "draws": {"seed": 1},
     }
@@ -42,4 +45,5 @@ def arguments(case: dict[str, Any], files: dict[str, str]) -> list[str]:
     lines += ["[[concepts]]", f"folder = {json.dumps(files['pictures'])}"]
     place = Path(files["work"]) / "settings.toml"
     place.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return ["train", str(place), "--name", "run", "--models", str(Path(files["work"]) / "models")]
+    models = str(Path(files["work"]) / "models")
+    return ["train", str(place), "--name", "run", "--models", models, "--over"]

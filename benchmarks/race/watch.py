@@ -29,12 +29,30 @@ class Watch:
         self._left = 0
         self._clock = (0.0, 0.0)
         self._counting: Counting | None = None
+        self._vae_s = self._vae_cpu_s = 0.0
 
     def watch(self) -> None:
         """From here on."""
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
         register_optimizer_step_post_hook(self._moved)
+        self._time_vae()
+
+    def _time_vae(self) -> None:
+        """Counts the time in diffusers' VAE, which every program uses."""
+        from diffusers import AutoencoderKL
+
+        plain: Any = AutoencoderKL.encode
+
+        def encode(*args: Any, **kwargs: Any) -> Any:
+            wall, cpu = time.perf_counter(), time.process_time()
+            found = plain(*args, **kwargs)
+            waited()
+            self._vae_s += time.perf_counter() - wall
+            self._vae_cpu_s += time.process_time() - cpu
+            return found
+
+        AutoencoderKL.encode = encode
 
     def _moved(self, optimizer: Any, *_: Any) -> None:
         if self._optimizer is None:
@@ -43,8 +61,10 @@ class Watch:
                 return
             self._optimizer = optimizer
             waited()
-            now = {"first_step_s": time.time() - self.started, **peaks(), **versions()}
-            self.link.send(now)
+            taken = {"first_step_s": time.time() - self.started, "first_step_cpu_s": time.process_time()}
+            self.link.send(
+                taken | {"vae_s": self._vae_s, "vae_cpu_s": self._vae_cpu_s} | peaks() | versions()
+            )
             self._obey()
             return
         if optimizer is not self._optimizer:

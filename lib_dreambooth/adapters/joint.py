@@ -1,8 +1,8 @@
 """Plain low-rank networks in one expression with their layers, and layers of one input together.
 
 A network beside a layer asks for some eight operators a step where the layer alone asks for two, and most
-of them are over before the next one is asked for. Here the gradient is written out: nothing is scaled or added up
-in an operator of its own, and queries, keys and values of one input are one product.
+of them are over before the next one is asked for. Here the gradient is written out: nothing is scaled or
+added up in an operator of its own, and queries, keys and values of one input are one product.
 
 N: rows, that is tokens of all pictures; I: inputs; O: outputs; r: rank; n: layers together.
 """

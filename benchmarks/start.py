@@ -1,0 +1,83 @@
+"""From the command to the first step: SD 1.5 of real size, 8 pictures at 256, cold and with kept latents.
+
+    python benchmarks/start.py [--peer DIR] [--peer-python FILE] [--rounds N] [--size small]
+
+Each start is a process of its own, by turns; the checkpoint is in the system's cache for all of them. Time in
+the VAE, which every program takes from diffusers, is counted apart. Processor time stands beside the clock's,
+which other work on the machine disturbs. Writes benchmarks/results/start.json.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.race import command, contest, table  # noqa: E402
+from benchmarks.race.checkpoints import SIZES  # noqa: E402
+
+MAX_WARM, MAX_COLD = 0.4, 0.5
+HEAD = ("start", "program", "s", "cpu s", "of them VAE", "of peer", "of peer, less VAE", "the same, cpu")
+KEYS = ("first_step_s", "first_step_cpu_s", "vae_s", "vae_cpu_s", "peak_resident_bytes")
+
+
+def main() -> int:
+    parser = command.parser(__doc__)
+    parser.add_argument("--size", choices=SIZES, default="real")
+    args = parser.parse_args()
+    one = contest.case(size=args.size, keeps_latents=True)
+    taken: dict[str, dict[str, list[dict[str, Any]]]] = {"cold": {}, "warm": {}}
+    with command.bench(args) as bench:
+        programs = [contest.OURS, *([contest.KOHYA] if bench.peer else [])]
+        for number in range(args.rounds):
+            for program in programs:
+                place = bench.folder / f"{program}-{number}"
+                bench.prepare(program, one, place)
+                for rows in taken.values():
+                    rows.setdefault(program, []).append(started(bench, program, one, place))
+    found = {kind: {name: medians(each) for name, each in rows.items()} for kind, rows in taken.items()}
+    table.printed(HEAD, [line for kind, rows in found.items() for line in lines(kind, rows)])
+    table.written("start", {"machine": contest.machine(), "case": one, "starts": found})
+    return 0
+
+
+def started(bench: contest.Bench, program: str, one: dict[str, Any], place: Path) -> dict[str, Any]:
+    """One start, ended behind the first step."""
+    runner = bench.start(program, one, place)
+    runner.end()
+    return {**runner.first, "command": runner.command}
+
+
+def medians(each: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {key: round(statistics.median(one[key] for one in each), 3) for key in KEYS}
+    found["all_first_step_s"] = [round(one["first_step_s"], 2) for one in each]
+    return {**found, "versions": each[0]["versions"], "command": each[0]["command"]}
+
+
+def lines(kind: str, rows: dict[str, dict[str, Any]]) -> list[list[Any]]:
+    peer = rows.get(contest.KOHYA)
+    found = []
+    for name, row in rows.items():
+        clock, cpu = (without_vae(row, place) for place in (0, 1))
+        of_peer: list[Any] = ["", "", ""]
+        if peer is not None:
+            of_peer = [
+                row["first_step_s"] / peer["first_step_s"],
+                clock / without_vae(peer, 0),
+                cpu / without_vae(peer, 1),
+            ]
+        found.append([kind, name, row["first_step_s"], row["first_step_cpu_s"], row["vae_s"], *of_peer])
+    return found
+
+
+def without_vae(row: dict[str, Any], place: int) -> float:
+    """Seconds by the clock (0) or of the processor (1), less the VAE's."""
+    return float(row[KEYS[place]] - row[KEYS[place + 2]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
