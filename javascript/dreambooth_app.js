@@ -7,6 +7,7 @@
     const FORM = "dreambooth_form";
     let mounted = null;
     let isRestored = false;
+    let haveAllCome = false;
 
     const PANELS = [
         ["start", "Start", () => db.start.panel()],
@@ -122,14 +123,18 @@
         next.focus();
     }
 
-    // Hosts make and remake the page when they like; a look twice a second costs nothing.
+    // Hosts make and remake the page when they like; a look twice a second costs nothing. Other scripts of ours may
+    // still be on their way while the place is there already.
     function look() {
         const place = document.getElementById(ROOT);
-        if (place && place !== mounted) mount(place);
+        if (place && place !== mounted && (haveAllCome || document.readyState === "complete")) mount(place);
     }
 
     setInterval(look, LOOK_EVERY_MS);
-    document.addEventListener("DOMContentLoaded", look);
+    document.addEventListener("DOMContentLoaded", () => {
+        haveAllCome = true;
+        look();
+    });
 
     db.app = { root, show };
 })();
