@@ -121,7 +121,7 @@
         const list = choices.length ? el("datalist", { id: `${id}_list` }, choices.map((one) => el("option", { value: one.value }, one.label))) : null;
         const inherits = field["x-inherits"];
         const input = el("input", { type: "text", id, class: "dreambooth-input", autocomplete: "off", spellcheck: "false", list: list ? list.id : undefined, inputmode: ["whole", "number"].includes(field["x-kind"]) ? "decimal" : undefined, oninput: () => write(typed(field, input.value)) });
-        const browse = field["x-picks"] === "folder" ? db.browse.button(() => input.value, (folder) => set(path, folder)) : null;
+        const browse = field["x-picks"] === "folder" ? db.browse.button(() => input.value, write) : null;
         const both = el("div", { class: "dreambooth-text" }, input, list, browse);
         both.show = (value) => {
             if (inherits) input.placeholder = inherited(inherits);
