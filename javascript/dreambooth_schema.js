@@ -99,7 +99,7 @@
 
     // Every name that a field is known by, for the search.
     function names(one) {
-        return [one.title, db.words.label(one.title), one["x-path"], ...(one["x-kohya"] || []), ...(one["x-old"] || [])].join("\n").toLowerCase();
+        return db.finding.names(one);
     }
 
     db.schema = { use, field, value, count, applies, nested, flat, names, starred, groups: () => groups };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lib_dreambooth.settings.aliases import ALIASES
 from lib_dreambooth.settings.conditions import ALWAYS
 from lib_dreambooth.settings.convert import plain
 from lib_dreambooth.settings.fields import Field, Group, all_groups, fields_in
@@ -81,6 +82,7 @@ def field_schema(field: Field) -> dict[str, Any]:
         "x-per-concept": option.per_concept,
         "x-kohya": list(option.kohya),
         "x-old": list(option.old),
+        "x-also": list(ALIASES.get(field.path, ())),
         "x-lines": option.lines if option.lines > 1 else 0,
         "x-when": None if option.when == ALWAYS else option.when.to_json(),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 
+from lib_dreambooth.settings.aliases import ALIASES
 from lib_dreambooth.settings.fields import all_fields, all_groups, starred
 
 # What people type for short.
@@ -31,11 +32,18 @@ SHORT = {
 
 @functools.lru_cache(maxsize=1)
 def paths_by_name() -> dict[str, tuple[str, ...]]:
-    """Every name of a setting (own, kohya's, the old extension's, its label) in lower case, with paths."""
+    """Every name of a setting, here and in other tools, in lower case, with paths."""
     found: dict[str, list[str]] = {}
     for field in all_fields():
         option = field.option
-        for name in (field.path, field.key, option.label, *option.kohya, *option.old):
+        for name in (
+            field.path,
+            field.key,
+            option.label,
+            *option.kohya,
+            *option.old,
+            *ALIASES.get(field.path, ()),
+        ):
             known = found.setdefault(name.lower(), [])
             if field.path not in known:
                 known.append(field.path)
