@@ -58,7 +58,7 @@
         return [
             plan.previews && plan.previews.length ? t("The first preview after {step} steps, {count} in all", { step: db.text.whole(plan.previews[0]), count: plan.previews.length }) : "",
             plan.new_class_pictures ? t("{count} class pictures are drawn first", { count: db.text.whole(plan.new_class_pictures) }) : "",
-            `${t("Disk")}: ${plan.disk}${plan.disk_is_enough ? "" : ` (${t("too little")})`}`,
+            `${t("Disk")}: ${db.words.said(plan.disk)}${plan.disk_is_enough ? "" : ` (${t("too little")})`}`,
             files.length ? `${t("Files")}: ${files.join(", ")}` : "",
         ].filter(Boolean);
     }

@@ -90,7 +90,7 @@
             if (last.steps_per_second) found.push(["Speed", db.text.speed(last.steps_per_second)]);
             if (last.seconds_left !== null && !run.finished) found.push(["Time left", db.text.seconds(last.seconds_left)]);
             found.push(["Loss", db.text.number(last.smoothed === null ? last.loss : last.smoothed)]);
-            for (const [kind, amount] of Object.entries(last.memory || {})) found.push([`Memory (${kind})`, db.text.bytes(amount)]);
+            for (const [kind, amount] of Object.entries(last.memory || {})) found.push([`${db.words.t("Memory")} (${kind})`, db.text.bytes(amount)]);
         }
         if (run.started && run.started.device) found.push(["Device", run.started.device]);
         if (run.finished && run.finished.seconds) found.push(["Took", db.text.seconds(run.finished.seconds)]);

@@ -69,7 +69,7 @@
 
     function kindText(kind) {
         const names = { adapter: "LoRA", checkpoint: "Checkpoint", diffusers: "diffusers", embedding: "Embedding", state: "State" };
-        return names[kind] || kind;
+        return db.words.t(names[kind] || kind);
     }
 
     // The prompt and the picture's text with the strength that was chosen here; null leaves the one that the file prefers.
