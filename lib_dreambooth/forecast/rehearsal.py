@@ -47,8 +47,9 @@ META = torch.device("meta")
 PIXELS = 8  # along a side of a latent's cell
 PIXEL_CHANNELS = 3
 ROW = 77
-# Modules by part and a level to a context in which they are computed twice, as `training` does it.
-Keeping = Callable[[Mapping[str, nn.Module], str], AbstractContextManager[Any]]
+# Parts of the model that gradients reach, what is trained (None: words alone) and a level, to a context in
+# which `training` takes steps.
+Keeping = Callable[[Mapping[str, nn.Module], Trainable | None, str], AbstractContextManager[Any]]
 
 
 class NumberTypes(Protocol):
@@ -175,7 +176,7 @@ class Rehearsal:
         with contextlib.ExitStack() as stack:
             stack.enter_context(checkpoints_on_meta())
             stack.enter_context(self._gradients(meter, manner, moving))
-            stack.enter_context(self.scene.keeping(roots, level))
+            stack.enter_context(self.scene.keeping(roots, self.trained, level))
             if self.trained is not None:
                 self.trained.training(True)
             stack.enter_context(meter)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.data.tags.places import data_folder
 from lib_dreambooth.forecast.fitting import Fit, Offer, fitted, manners, offers
 from lib_dreambooth.forecast.forecast import Forecast, Forecaster, Numbers
 from lib_dreambooth.forecast.kept import Kept
 from lib_dreambooth.forecast.machine import Speed, measured
 from lib_dreambooth.forecast.rehearsal import Scene
+from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.plan import RunPlan
 from lib_dreambooth.models.families import FAMILIES
@@ -23,12 +27,8 @@ from lib_dreambooth.training.optimizers.finding import find
 from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.checkpointing import checkpointing
-from lib_dreambooth.training.precision.devices import (
-    ability_of,
-    choose_device,
-    name_of,
-    room_on,
-)
+from lib_dreambooth.training.precision.devices import ability_of, choose_device, name_of, room_on
+from lib_dreambooth.training.trainer.trainer import shortened
 
 # Latents: mean and spread in float32, four channels, a cell for 64 pixels.
 BYTES_OF_PIXEL = 2 * 4 * 4 / 64
@@ -95,11 +95,21 @@ def forecaster_of(plan: RunPlan, kept: Kept, *, measures: bool = False) -> Forec
     if key in _known:
         _known.move_to_end(key)
         return _known[key]
-    scene = Scene(run, plan.kind, arithmetic, device.type, checkpointing)
+    scene = Scene(run, plan.kind, arithmetic, device.type, functools.partial(taking_steps, run))
     _known[key] = Forecaster(scene, numbers, speed, factor, pace)
     while len(_known) > MOST_KEPT:
         _known.popitem(last=False)
     return _known[key]
+
+
+@contextlib.contextmanager
+def taking_steps(run: Run, roots: Mapping[str, Any], trained: Trainable | None, level: str) -> Iterator[None]:
+    """The model as it stands while steps are taken."""
+    with contextlib.ExitStack() as stack:
+        if trained is not None:
+            stack.enter_context(shortened(run, trained, roots[UNET]))
+        stack.enter_context(checkpointing(roots, level))
+        yield
 
 
 def fit_of(forecaster: Forecaster, run: Run, base: FileKind, device: str, room: int | None) -> Fit:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from lib_dreambooth.adapters.joining import joined
+from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.together import network_in
 from lib_dreambooth.base.errors import Cancelled, UserError
 from lib_dreambooth.data.cache.keys import digest
@@ -211,7 +212,7 @@ class Trainer:
         ready.trained.training(True)
         self.emit(Phase(name=TRAINING, done=self.step, total=ready.length.total_steps))
         with (
-            shortened(ready),
+            shortened(ready.run, ready.trained, ready.model.unet),
             self._compiled(ready),
             Sparing(lambda: trained_modules(ready), checkpointing_level(ready)) as work.sparing,
         ):
@@ -260,15 +261,15 @@ def trained_modules(ready: Ready) -> dict[str, torch.nn.Module]:
 
 
 @contextmanager
-def shortened(ready: Ready) -> Iterator[None]:
+def shortened(run: Run, trained: Trainable, unet: torch.nn.Module) -> Iterator[None]:
     """Fewer operations for the same numbers; a compiler sees to that itself."""
-    memory, network = ready.run.memory, network_in(ready.trained)
+    memory, network = run.memory, network_in(trained)
     by_itself = not compiles(memory.compile)
     with ExitStack() as open_:
         if network is not None and is_on(memory.joined, by_itself):
             open_.enter_context(joined(network))
         if is_on(memory.lean, by_itself):
-            open_.enter_context(lean(ready.model.unet))
+            open_.enter_context(lean(unet))
         yield
 
 
