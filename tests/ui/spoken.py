@@ -77,7 +77,7 @@ def patterns(known: set[str]) -> list[re.Pattern[str]]:
         literal = PLACE.split(text)
         if (
             len(literal) > 1
-            and sum(letter.isalpha() for part in literal for letter in part) > LEAST_LETTERS // 2
+            and sum(letter.isalpha() for part in literal for letter in part) >= LEAST_LETTERS // 2
         ):
             found.append(re.compile(".*".join(map(re.escape, literal))))
     return found

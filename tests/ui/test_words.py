@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -91,6 +93,16 @@ def test_every_setting_and_section_is_explained(language: str) -> None:
     assert sorted(paths - own.keys()) == []
     assert sorted(own.keys() - paths) == []
     assert [path for path, words in own.items() if not is_in(language, words)] == []
+
+
+def test_what_was_translated_still_says_the_same() -> None:
+    """Whoever changes an English text says it in the three languages too, and writes its new mark down."""
+    english = {group.path: group.help for group in all_groups()}
+    english |= {field.path: field.option.help for field in all_fields()}
+    marks = {path: hashlib.sha256(text.encode()).hexdigest()[:8] for path, text in english.items()}
+    translated = json.loads((Path(__file__).parent / "translated.json").read_text(encoding="utf-8"))
+    assert {path: mark for path, mark in marks.items() if translated.get(path) != mark} == {}
+    assert sorted(translated.keys() - marks.keys()) == []
 
 
 def is_in(language: str, text: str) -> bool:
