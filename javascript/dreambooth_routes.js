@@ -8,6 +8,7 @@
     const post = (path, body) => db.api.post(path, body);
     const ask = (method, path, body) => db.api.ask(method, path, body);
     const PART_BYTES = 3 << 20;
+    const LARGEST_HEADER = 32 << 20;
     const of = (model) => `models/${enc(model)}`;
     // Problems that only say that the form is not filled in yet stand beside Train, not in red everywhere.
     const UNFINISHED = ["missing-setting"];
@@ -78,7 +79,7 @@
         tasks: () => get("tasks"),
         stopTask: (id) => ask("DELETE", `tasks/${enc(id)}`),
         draw: async (request) => ({ url: db.api.address(`drawn/${enc((await post("draw", request)).id)}`) }),
-        importRecipe: async (file, asRun) => post("settings/import", { name: file.name, base64: await base64(file), as_run: asRun }),
+        importRecipe: async (file, asRun) => post("settings/import", { name: file.name, as_run: asRun, ...(await recipeIn(file)) }),
     };
 
     // What is wrong, what is worth knowing, and what the run would do where nothing is in its way.
@@ -112,6 +113,14 @@
         } while (begin < file.size);
         return answer;
     };
+
+    // Of a LoRA file only what it says of its training is sent: its header, which begins with its length.
+    async function recipeIn(file) {
+        if (!/\.safetensors$/i.test(file.name)) return { base64: await base64(file) };
+        const length = new DataView(await file.slice(0, 8).arrayBuffer()).getUint32(0, true);
+        const header = JSON.parse(await file.slice(8, 8 + Math.min(length, LARGEST_HEADER)).text());
+        return { text: JSON.stringify({ __metadata__: header.__metadata__ || {} }) };
+    }
 
     async function base64(file) {
         const bytes = new Uint8Array(await file.arrayBuffer());

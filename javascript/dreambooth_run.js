@@ -35,9 +35,12 @@
 
     const TAKES = {
         started(run, event) {
+            // What was told before it is announced, while it was made ready, is its own.
+            const early = run.runId ? [] : run.warnings;
             const kept = [run, run.earlier].find((one) => one && one.runId === event.run_id) || empty(run.model);
             Object.assign(run, kept, { runId: event.run_id, sequence: event.sequence, earlier: null });
             Object.assign(run, { started: event, finished: null, isPaused: false, phase: null });
+            early.forEach((one) => TAKES.warned(run, one));
             Object.assign(run, { numSteps: event.num_steps, stepsPerEpoch: event.steps_per_epoch, step: event.first_step });
             cut(run, event.first_step);
         },

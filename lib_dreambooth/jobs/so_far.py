@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib_dreambooth.runs.events import Event, Phase, Started, Step
+from lib_dreambooth.runs.events import Event, Phase, Started, Step, Warned
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.reading import read_events
 
@@ -23,8 +23,10 @@ def of_last_run(events: list[Event]) -> list[Event]:
         return events
     last = events[starts[-1]]
     assert isinstance(last, Started)
-    same = [number for number in starts if getattr(events[number], "run_id", "") == last.run_id]
-    return events[same[0] :]
+    first = next(number for number in starts if getattr(events[number], "run_id", "") == last.run_id)
+    while first > 0 and isinstance(events[first - 1], (Phase, Warned)):
+        first -= 1
+    return events[first:]
 
 
 def thinned(events: list[Event], most_steps: int) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib_dreambooth.jobs.so_far import of_last_run, run_so_far, thinned
-from lib_dreambooth.runs.events import Event, Finished, Phase, Saved, Started, Step
+from lib_dreambooth.runs.events import Event, Finished, Phase, Saved, Started, Step, Warned
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.log import EventLog
 
@@ -29,8 +29,11 @@ def test_only_the_last_run_with_all_its_starts() -> None:
 
 
 def test_what_was_done_before_a_start_is_told() -> None:
-    events = numbered(Phase(name="reading"))
+    early = Phase(name="reading"), Warned(text="one is blurred.")
+    events = numbered(*early)
     assert of_last_run(events) == events
+    events = numbered(Started(run_id="a"), Finished(outcome="done", step=1), *early, Started(run_id="b"))
+    assert of_last_run(events) == events[2:]
 
 
 def test_steps_are_thinned_and_the_rest_stays() -> None:

@@ -1,0 +1,157 @@
+"""A run from the page: paused, gone on with, stopped in its three ways, taken up again, and after a crash."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium, Page
+from tests.browser.served import Served, ready, show
+from tests.jobs.made_work import short_run
+from tests.jobs.test_stopped import killed
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+RUN = "sdDreambooth.store.get('run')"
+QUEUE = "sdDreambooth.store.get('queue').entries"
+SHEET = ".dreambooth-sheet"
+LONG = 4000
+
+
+def begin(page: Page, name: str, folder: Path, steps: int = LONG) -> None:
+    """Fills in a form that trains for long, and presses Train."""
+    settings = short_run(folder, f"{steps} steps", previews={"prompts": ["a ring"]})
+    page.js(
+        f"""(() => {{const db = sdDreambooth; db.store.put("newName", {json.dumps(name)});
+        db.store.put("values", db.schema.flat({json.dumps(settings)}));}})()"""
+    )
+    page.press("#dreambooth_train")
+    page.wait(f"{RUN} && {RUN}.model === {json.dumps(name)} && {RUN}.step > 2", 90)
+
+
+def stop(page: Page, way: str) -> None:
+    """Cancels in one of the three ways."""
+    page.press("#dreambooth_cancel")
+    page.press_text(way, ".dreambooth-dialog")
+    page.wait(f"{RUN}.finished", 60)
+    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
+
+
+def again(page: Page, way: str) -> str:
+    """Presses Train on a model that was trained, and one of its answers; gives what was asked."""
+    page.press("#dreambooth_train")
+    page.wait(f"document.querySelector('{SHEET}')")
+    asked = page.text(SHEET)
+    page.press(f"#dreambooth_again_{way}")
+    page.wait(f"!document.querySelector('{SHEET}')")
+    return asked
+
+
+def test_a_run_is_paused_stopped_and_taken_up_again(
+    browser: Chromium, served: Served, pictures: Path
+) -> None:
+    page = served.open(browser)
+    begin(page, "long", pictures)
+    page.press("#dreambooth_pause")
+    page.wait("document.querySelector('.dreambooth-head').innerText.includes('Paused')")
+    held = page.js(f"{RUN}.step")
+    page.reload()
+    ready(page)
+    page.wait(f"{RUN} && {RUN}.isPaused && {RUN}.model === 'long'")
+    assert page.text("#dreambooth_pause") == "Go on"
+    assert page.js(f"{RUN}.step") == held
+    page.press("#dreambooth_pause")
+    page.wait(f"!{RUN}.isPaused && {RUN}.step > {held}")
+
+    stop(page, "At the end of this epoch, and save")
+    epoch = page.js(f"[{RUN}.finished.outcome, {RUN}.step % {RUN}.stepsPerEpoch]")
+    assert epoch == ["done", 0]
+    before = page.js(f"{RUN}.step")
+    assert f"long was trained before: {before:,} steps." in again(page, "rest")
+    page.wait(f"!{RUN}.finished && {RUN}.step > {before}", 60)
+    stop(page, "After this step, and save")
+    assert page.js(f"{RUN}.finished.outcome") == "cancelled"
+    before = page.js(f"{RUN}.step")
+    # Each step is on the curve once, whatever came between.
+    assert page.js(f"{RUN}.losses.map((one) => one[0])") == list(range(1, before + 1))
+
+    # What was typed since counts for what is gone on with.
+    page.js("sdDreambooth.field.set('rates.learning_rate', 5e-4)")
+    page.press("#dreambooth_train")
+    page.wait(f"document.querySelector('{SHEET}')")
+    told = page.text(SHEET)
+    assert f"{before:,} of {LONG:,} steps are saved" in told and "Learning Rate = 0.0005" in told
+    page.type("#dreambooth_more_steps", "3")
+    page.press("#dreambooth_again_more")
+    page.wait(f"{RUN}.finished && {RUN}.step === {before + 3}", 60)
+    assert page.js(f"{RUN}.rates.unet.slice(-1)[0]") == [before + 3, 5e-4]
+    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
+
+    again(page, "over")
+    page.wait(f"!{RUN}.finished && {RUN}.step > 0 && {RUN}.step < {before}", 60)
+    files = served.host.paths.adapters.rglob("long*.safetensors")
+    saved = {path.name for path in files}
+    stop(page, "At once, without saving")
+    assert page.js(f"{RUN}.finished.outcome") == "discarded"
+    assert {path.name for path in served.host.paths.adapters.rglob("long*.safetensors")} == saved
+    assert page.errors == []
+    page.close()
+
+
+def test_nothing_is_done_unasked_and_more_is_made_of_a_run(
+    browser: Chromium, served: Served, pictures: Path
+) -> None:
+    page = served.open(browser)
+    begin(page, "few", pictures, 4)
+    page.wait(f"{RUN}.finished && {QUEUE}.every((one) => one.status === 'ended')", 60)
+    count = page.js(f"{QUEUE}.length")
+    # A question that is closed trains nothing, and the focus is where it was.
+    page.press("#dreambooth_train")
+    page.wait(f"document.querySelector('{SHEET}')")
+    assert page.js("document.activeElement.closest('.dreambooth-sheet') !== null")
+    page.key("Escape", 27)
+    page.wait(f"!document.querySelector('{SHEET}')")
+    assert page.js("document.activeElement.id") == "dreambooth_train"
+    assert page.js(f"{QUEUE}.length") == count
+
+    # Generate Ckpt takes no step.
+    page.press("#dreambooth_generate")
+    page.press("#dreambooth_make_checkpoint")
+    made = "(sdDreambooth.store.get('results') || []).filter((one) => one.kind === 'checkpoint')"
+    page.wait(f"{made}.length === 1", 60)
+    assert page.js(f"{made}[0].step") == 4
+    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
+
+    # A copy in the queue with another value of a setting, found by its kohya name.
+    show(page, "queue")
+    row = page.js(f"{QUEUE}.find((one) => one.model === 'few' && one.action === 'train').id")
+    page.press_text("With a change", f'.dreambooth-queued[data-id="{row}"]')
+    page.type("#dreambooth_change_name", "network_dim")
+    page.press("#dreambooth_change_add")
+    page.type(f'{SHEET} [data-path="network.rank"] input', "3")
+    page.press("#dreambooth_change_queue")
+    page.wait(f"{QUEUE}.filter((one) => one.model === 'few' && one.action === 'train').length === 2")
+    copy = served.worker.queue.line().entries[-1]
+    assert "\nrank = 3\n" in copy.settings
+    assert served.worker.wait(60)
+    assert page.errors == []
+    page.close()
+
+
+def test_what_broke_off_is_offered_again(browser: Chromium, served: Served) -> None:
+    killed(served.host.paths.models, "broken off")
+    page = served.open(browser)
+    sentence = "broken off stopped while training, at step 70 of 300. It can go on after step 60."
+    page.wait("document.querySelector('.dreambooth-said')")
+    assert sentence in page.text(".dreambooth-saying")
+    show(page, "queue")
+    assert sentence in page.text(".dreambooth-stopped")
+    page.press_text("Look", ".dreambooth-stopped")
+    page.wait(f"{RUN} && {RUN}.step === 70")
+    page.wait("document.querySelector('.dreambooth-warnings').innerText.includes('one picture is blurred.')")
+    show(page, "queue")
+    page.press_text("Discard", ".dreambooth-stopped")
+    page.press_text("Discard", ".dreambooth-dialog")
+    page.wait("!document.querySelector('.dreambooth-stopped')")
+    page.close()
