@@ -12,10 +12,10 @@ from lib_dreambooth.adapters.merging import Merge
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import ADAPTERS, CHECKPOINTS, Host
 from lib_dreambooth.jobs.made_files import Made, id_of
-from lib_dreambooth.jobs.orders import results_of
+from lib_dreambooth.jobs.orders import pictures_of, results_of
 from lib_dreambooth.jobs.tasks import Watching
 from lib_dreambooth.jobs.tool_files import note, require_known
-from lib_dreambooth.jobs.trying import ADAPTER_ENDINGS, files_in
+from lib_dreambooth.jobs.trying import ADAPTER_ENDINGS, Wish, files_in, job_of
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.sampling.drawing import DrawJob
 from lib_dreambooth.tools.compare import compare
@@ -98,6 +98,16 @@ def resized(
     }
 
 
+def comparison(host: Host, wish: Wish, files: Sequence[Path]) -> DrawJob:
+    """The drawing that a sheet is made of, drawn as the host draws; words and other networks of the prompt
+    act on every picture, those that are compared only as often as they are compared."""
+    job, pictures = job_of(host, wish), pictures_of(host)
+    others = tuple(use for use in job.loras if use.path not in files)
+    return dataclasses.replace(
+        job, loras=others, noise_source=pictures.noise_source, clip_skip=pictures.clip_skip
+    )
+
+
 def compared(
     host: Host,
     folder: ModelFolder,
@@ -107,7 +117,6 @@ def compared(
     watching: Watching,
 ) -> dict[str, Any]:
     """The sheet, in the model's folder. Waits until the card is free."""
-    job = dataclasses.replace(job, device=host.settings.device)
     with host.lend_gpu():
         done = compare(
             job,

@@ -107,10 +107,11 @@ def test_a_smaller_one_keeps_its_card(place: Place) -> None:
 
 @pytest.mark.slow
 def test_a_comparison_is_kept(place: Place) -> None:
+    write_lora(place.lora.with_name("style.safetensors"), seed=2)
     body = {
         "files": [place.result["id"]],
         "strengths": [0, 1],
-        "prompt": "a red circle",
+        "prompt": f"a red circle, <lora:{place.lora.stem}:0.3>, <lora:style:0.2>",
         "steps": 1,
         "width": 64,
         "height": 64,
@@ -119,6 +120,8 @@ def test_a_comparison_is_kept(place: Place) -> None:
     assert done["status"] == "done", done
     [sheet] = place.made.get("/models/riho/comparisons")
     assert sheet["id"] == done["answer"]["id"] and "Strengths: 0 1" in sheet["text"]
+    # What is compared counts once, other networks of the prompt act on all.
+    assert sheet["text"].startswith("a red circle <lora:style:0.2>\n")
     answer = place.made.client.get(f"/dreambooth/v1/models/riho/comparisons/{sheet['id']}")
     assert answer.headers["content-type"] == "image/png"
     assert place.made.host.lent == 1

@@ -149,8 +149,7 @@ def resizing(call: Call) -> dict[str, Any]:
 def comparing(call: Call) -> dict[str, Any]:
     from lib_dreambooth.jobs import tooling
     from lib_dreambooth.jobs.made_files import results_in
-    from lib_dreambooth.jobs.trying import MOST_STEPS
-    from lib_dreambooth.sampling.drawing import DrawJob
+    from lib_dreambooth.jobs.trying import MOST_STEPS, Wish
     from lib_dreambooth.tools.compare import check
 
     body: Comparing = call.body
@@ -160,9 +159,9 @@ def comparing(call: Call) -> dict[str, Any]:
     files = tooling.named_adapters({**tooling.adapters_of(host), **results}, body.files)
     if not 1 <= body.steps <= MOST_STEPS:
         raise UserError("is not possible.", where="steps", todo=f"Choose 1 to {MOST_STEPS}.")
-    job = DrawJob(
+    wish = Wish(
+        prompt=body.prompt,
         base=own_base(call, body.base),
-        prompts=(body.prompt,),
         negative=body.negative,
         sampler=body.sampler,
         steps=body.steps,
@@ -170,6 +169,7 @@ def comparing(call: Call) -> dict[str, Any]:
         size_wh=(body.width, body.height) if body.width and body.height else None,
         seed=body.seed,
     )
+    job = tooling.comparison(host, wish, files)
     check(job, files, body.strengths)
     task = call.site.worker.tasks.start(
         "compare",
