@@ -14,7 +14,9 @@ from lib_dreambooth.settings.fields import all_fields, all_groups
 from lib_dreambooth.ui.words import catalogue, language_of, languages
 from tests.ui import page_words, spoken
 
-TRAINER = Path(__file__).resolve().parents[2] / "lib_dreambooth" / "training" / "trainer"
+CHECKOUT = Path(__file__).resolve().parents[2]
+TRAINER = CHECKOUT / "lib_dreambooth" / "training" / "trainer"
+LINK = re.compile(r"\]\(([^)#:]+)\)")
 PHASE = re.compile(r"[a-z]+ing( [a-z]+)*")
 # How the page writes units of durations.
 UNITS_SHOWN = {"percent": "%", "minutes": "min"}
@@ -125,3 +127,24 @@ def test_hosts_call_languages_differently(name: str, meant: str) -> None:
 def test_english_needs_no_catalogue() -> None:
     assert catalogue("en") == {"language": "en"}
     assert languages() == ("ja", "ko", "zh-Hans")
+
+
+@pytest.mark.parametrize("language", languages())
+def test_the_readme_says_what_stands_on_the_page(language: str) -> None:
+    words = catalogue(language)["words"]
+    text = (CHECKOUT / f"README.{language}.md").read_text(encoding="utf-8")
+    named = (
+        "Start",
+        "Train",
+        "Training",
+        "Progress",
+        "Results",
+        "Queue",
+        "Import",
+        "Send to txt2img",
+        "Pause",
+        "Go on",
+    )
+    assert [words[name] for name in named if f"*{words[name]}*" not in text] == []
+    assert [link for link in LINK.findall(text) if not (CHECKOUT / link).exists()] == []
+    assert f"](README.{language}.md)" in (CHECKOUT / "README.md").read_text(encoding="utf-8")
