@@ -39,6 +39,10 @@
         return own && own !== english ? `${english}（${own}）` : english;
     }
 
+    function isLabel(english) {
+        return english in catalogue.labels;
+    }
+
     function help(path, english) {
         return catalogue.help[path] || english;
     }
@@ -85,6 +89,8 @@
         const text = value.trim();
         if (catalogue.labels[text]) return label(text);
         if (catalogue.words[text]) return catalogue.words[text];
+        const reason = db.reasons.said(text);
+        if (reason) return reason;
         return depth < DEEPEST && text.includes(" ") ? translated(text, depth + 1) : text;
     }
 
@@ -100,5 +106,5 @@
         return new RegExp(`^${source}$`);
     }
 
-    db.words = { use, language, t, label, help, names, said, told };
+    db.words = { use, language, t, label, isLabel, help, names, said, told };
 })();
