@@ -54,6 +54,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "parts": {"text_encoder_1": {"rate": 4e-4}},
     },
 }
+# LoRA in each environment, whole weights in one: the same loop trains both.
+IN_ENVIRONMENTS = ["LoRA", pytest.param("whole", marks=pytest.mark.needs("torch>=2.4"))]
 # Pictures of the class as a user has them lying about: as many of each colour and ground.
 BESIDE: dict[str, Any] = {"class_pictures": {"relation": "beside", "draw": False}}
 CLASS_ROUNDS = 4
@@ -135,8 +137,8 @@ def test_the_base_does_not_know_the_subject() -> None:
     assert not shown(BASE.draw(subject_prompts())).any()
 
 
-# One test for all that a run is asked: training is what costs. Whole weights once, LoRA in each environment.
-@pytest.mark.parametrize("kind", ["LoRA", pytest.param("whole", marks=pytest.mark.needs("torch>=2.4"))])
+# One test for all that a run is asked: training is what costs.
+@pytest.mark.parametrize("kind", IN_ENVIRONMENTS)
 def test_the_subject_is_learned_and_the_class_is_kept(kind: str, tmp_path: Path) -> None:
     taught = teach(tmp_path, KINDS[kind], BESIDE)
     full = taught.draw(subject_prompts())
@@ -160,7 +162,7 @@ def half_lies_between(taught: Taught, full: Sequence[np.ndarray]) -> None:
     assert 0 < np.abs(half - np.stack(full)).mean() < whole_way
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", IN_ENVIRONMENTS)
 def test_the_class_is_lost_without_class_pictures(kind: str, tmp_path: Path) -> None:
     forgetful = teach(tmp_path, KINDS[kind], {"length": {"train_for": f"{FORGETTING_STEPS} steps"}})
     assert class_score(forgetful) <= class_score_of_base() - 0.1
