@@ -140,8 +140,8 @@ def fields_of(group: Group) -> list[Field]:
 
 @functools.cache
 def fields_in(group: Group) -> tuple[Field, ...]:
-    """The settings of a section."""
-    return tuple(field for field in all_fields() if field.group is group)
+    """The settings of a section, by its path: two threads that are first at once make their groups twice."""
+    return tuple(field for field in all_fields() if field.group.path == group.path)
 
 
 @functools.lru_cache(maxsize=1)

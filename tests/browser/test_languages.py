@@ -25,7 +25,8 @@ MOST_FOUND = 12
 SAID = """((wanted) => {
     const db = window.sdDreambooth;
     db.words.use(wanted.words);
-    return wanted.texts.map((text) => text.includes("; ") ? db.arithmetic.said(text) : db.words.said(text));
+    const isLine = (text) => text.includes(" pictures x ");
+    return wanted.texts.map((text) => isLine(text) ? db.arithmetic.said(text) : db.words.said(text));
 })"""
 # What the program says, and how a Japanese page says it.
 IN_JAPANESE = {

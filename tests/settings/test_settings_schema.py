@@ -20,6 +20,7 @@ from lib_dreambooth.settings.fields import (
     entries,
     field_at,
     fields_in,
+    groups_in,
     label,
     starred,
     value_at,
@@ -63,6 +64,13 @@ def test_labels_are_unique_where_they_stand_side_by_side() -> None:
     for group in all_groups():
         labels = [field.option.label for field in FIELDS if field.group is group]
         assert len(set(labels)) == len(labels)
+
+
+def test_a_section_made_by_another_thread_has_its_settings() -> None:
+    for group in groups_in(Run, ""):
+        assert [field.path for field in fields_in(group)] == [
+            field.path for field in FIELDS if field.group.path == group.path
+        ]
 
 
 def test_paths_reach_their_values() -> None:
