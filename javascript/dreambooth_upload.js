@@ -2,6 +2,7 @@
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
+    let arriving = Promise.resolve();
     const ACCEPTED = "image/*,.zip,.txt,.caption,.json,.jsonl";
 
     function area() {
@@ -10,7 +11,7 @@
         const chooser = el("input", { type: "file", multiple: true, accept: ACCEPTED, class: "dreambooth-hidden", "aria-label": t("Choose files"), id: "dreambooth_files" });
         const told = el("p", { class: "dreambooth-hint", role: "status" });
         const zone = el("label", { class: "dreambooth-drop", for: "dreambooth_files", tabindex: 0 }, el("strong", {}, t("Drop pictures or a zip here")), el("span", {}, t("or press to choose files")), chooser);
-        const take = (files) => send(files, told).catch(db.say.problem);
+        const take = (files) => (arriving = send(files, told).catch(db.say.problem));
         chooser.addEventListener("change", () => take([...chooser.files]));
         zone.addEventListener("keydown", (event) => ["Enter", " "].includes(event.key) && chooser.click());
         for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, (event) => hold(event, zone, true));
@@ -64,5 +65,10 @@
         db.field.set("concepts.0.folder", answer.folder);
     }
 
-    db.upload = { area };
+    // Resolves when everything that was dropped so far is here.
+    function arrived() {
+        return arriving;
+    }
+
+    db.upload = { area, arrived };
 })();
