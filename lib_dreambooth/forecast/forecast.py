@@ -62,6 +62,7 @@ class Forecast:
     seconds_per_step: float | None = None
     seconds: float | None = None
     factor: float = 1.0
+    pace: float = 1.0
     rests_on: tuple[str, ...] = field(default=())
 
     @property
@@ -73,6 +74,11 @@ class Forecast:
     def plain_bytes(self) -> int:
         """The peak on the device by the graph alone."""
         return self.phases[self.largest].total
+
+    @property
+    def plain_seconds_per_step(self) -> float | None:
+        """By the graph and the machine's speed alone."""
+        return None if self.seconds_per_step is None else self.seconds_per_step / self.pace
 
     @property
     def bytes(self) -> int:
@@ -163,7 +169,9 @@ class Forecaster:
         rests = ["the graph of this model with its own sizes"]
         rests += ["the speed of this machine"] if self.speed is not None else []
         rests += ["how earlier runs here came out"] if self.factor != 1.0 else []
-        return Forecast(self.scene.kind, phases, manner, per_step, seconds, self.factor, tuple(rests))
+        return Forecast(
+            self.scene.kind, phases, manner, per_step, seconds, self.factor, self.pace, tuple(rests)
+        )
 
     def step(self, manner: Manner, batch: int | None = None, size_wh: Size | None = None) -> Passed:
         """One micro-batch; a batch of the settings at the largest bucket where nothing else is asked for."""

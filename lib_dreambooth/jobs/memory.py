@@ -81,7 +81,7 @@ def forecaster_of(plan: RunPlan, kept: Kept, *, measures: bool = False) -> Forec
     """The forecaster of a plan; the last ones are remembered, since a page asks after each change."""
     device = choose_device(plan.device)
     arithmetic = arithmetic_of(plan.run, plan.kind, plan.device)
-    name = f"{name_of(device)}, {arithmetic.mixed}"
+    name = device_name(plan)
     speed = speed_of(name, plan.device, arithmetic, kept, measures=measures)
     numbers = numbers_of(plan)
     factor, pace = kept.factor(name, "memory"), kept.factor(name, "seconds")
@@ -100,6 +100,12 @@ def forecaster_of(plan: RunPlan, kept: Kept, *, measures: bool = False) -> Forec
     while len(_known) > MOST_KEPT:
         _known.popitem(last=False)
     return _known[key]
+
+
+def device_name(plan: RunPlan) -> str:
+    """What this machine's measurements are kept under: the device, its PyTorch, and the arithmetic."""
+    arithmetic = arithmetic_of(plan.run, plan.kind, plan.device)
+    return f"{name_of(choose_device(plan.device))}, {arithmetic.mixed}"
 
 
 @contextlib.contextmanager

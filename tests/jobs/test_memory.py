@@ -54,7 +54,7 @@ def test_numbers_of_a_plan(plan: RunPlan) -> None:
     assert numbers.file_bytes == MINI_CHECKPOINT.stat().st_size
 
 
-def test_a_small_room_makes_steps_sparing_and_a_smaller_one_brings_offers(plan: RunPlan, tmp_path: Path) -> None:
+def test_a_small_room_makes_steps_sparing_and_a_smaller_one_offers(plan: RunPlan, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     plain = forecast_of(plan, kept=kept, measures=False)
     assert plain.forecast.manner.level == "off"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.preparing import Preparer, Rooms
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.stepping import Stepper
-from lib_dreambooth.training.trainer.trainer import Trainer, checkpointing_level
+from lib_dreambooth.training.trainer.taking import AS_SET
+from lib_dreambooth.training.trainer.trainer import Trainer
 from tests.data.drawn_files import save_gradient
 from tests.training.made_runs import MadeRun
 
@@ -242,10 +242,9 @@ def test_attention_and_checkpointing(kit: Kit, model: LoadedModel) -> None:
             return {type(one).__name__ for one in model.unet.attn_processors.values()}
 
     different(kinds, {}, "memory.attention", "sliced")
-    ready = kit.ready({})
 
     def level(changes: dict[str, Any]) -> Any:
-        return units("unet", model.unet, checkpointing_level(replace(ready, run=kit.run(changes))))
+        return units("unet", model.unet, AS_SET.level_for(kit.run(changes).memory.checkpointing, "cpu"))
 
     different(level, {}, "memory.checkpointing", "some")
 
@@ -300,7 +299,7 @@ def test_a_report_is_written_where_it_is_wanted(
 ) -> None:
     made = MadeRun(tmp_path, {"logging": {"report": wanted}})
     job = made.first()
-    monkeypatch.setattr(TrainingJob, "_train", lambda self, sourced, copy: None)
+    monkeypatch.setattr(TrainingJob, "_train", lambda self, sourced, copy, found: None)
     written: list[Any] = []
     monkeypatch.setattr(TrainingJob, "_report", lambda self: written.append(self))
     job.run()

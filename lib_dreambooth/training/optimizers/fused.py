@@ -81,11 +81,19 @@ def moving_in_backward(optimizer: Optimizer, seed: int) -> Iterator[Norms]:
 
 
 def fuses(
-    run: Run, known: Known, *, num_weights: int, card_bytes: int, scales_loss: bool, processes: int = 1
+    run: Run,
+    known: Known,
+    *,
+    num_weights: int,
+    card_bytes: int,
+    scales_loss: bool,
+    processes: int = 1,
+    chosen: bool | None = None,
 ) -> bool:
     """Whether weights move in the backward pass. Raises UserError where that is asked for and cannot be.
 
-    "auto" does it where it can be done and the card, of `card_bytes` (0: none), is too small otherwise.
+    "auto" does it where it can be done and was chosen; where nobody chose, where the card, of `card_bytes`
+    (0: none), is too small otherwise.
     """
     setting = run.memory.fused_backward
     if is_adapter(run) or setting == "off" or in_system_memory(run):
@@ -97,7 +105,8 @@ def fuses(
         require_alone(processes, FUSED)
         return True
     is_possible = may_fuse(run, known, scales_loss=scales_loss, processes=processes)
-    return is_possible and 0 < card_bytes < num_weights * PER_WEIGHT * ROOM
+    is_small = 0 < card_bytes < num_weights * PER_WEIGHT * ROOM
+    return is_possible and (is_small if chosen is None else chosen)
 
 
 def may_fuse(run: Run, known: Known, *, scales_loss: bool, processes: int = 1) -> bool:

@@ -136,3 +136,16 @@ def room_on(name: str) -> int | None:
 def room_of(device: torch.device) -> tuple[int, int]:
     """Bytes of a card that nobody has, and all; zeros where that is no question of a card."""
     return torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
+
+
+def restart_peak(name: str) -> None:
+    """Counts the highest mark of a card's memory from now on."""
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_of(name: str) -> int:
+    """The most that PyTorch had of a card at once, allocated; 0 where there is none."""
+    device = torch.device(name)
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0

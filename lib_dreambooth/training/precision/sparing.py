@@ -14,7 +14,7 @@ from lib_dreambooth.training.precision.checkpointing import LEVELS, checkpointin
 class Sparing(AbstractContextManager["Sparing"]):
     """The parts of a model at a level, while inside; `raise_level` goes on with the next one.
 
-    Gradients are the same bits at every level, so that a step that is repeated gives what it would have given.
+    Gradients are the same bits at every level: a step that is repeated gives what it would have given.
     """
 
     def __init__(self, modules: Callable[[], Mapping[str, nn.Module]], level: str) -> None:

@@ -63,6 +63,7 @@ from lib_dreambooth.training.trainer.base_answers import (
 )
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.taking import AS_SET, Taking
 from lib_dreambooth.training.trainer.texts import CachedTexts, LiveTexts, Texts
 
 # A cache of this size stays in memory where it is left to us; larger ones go to the disk.
@@ -91,6 +92,7 @@ class Preparer:
     control: Control
     emit: Emit
     process: Processes = ALONE
+    taking: Taking = AS_SET
     arithmetic: Arithmetic = field(init=False)
     _stores: dict[str, Store] = field(default_factory=dict)
 
@@ -221,6 +223,7 @@ class Preparer:
             card_bytes=torch.cuda.get_device_properties(self.device).total_memory if is_card else 0,
             scales_loss=self.arithmetic.scales_loss,
             processes=self.process.count,
+            chosen=self.taking.is_fused,
         )
 
     def attach(self, model: LoadedModel) -> Trainable:

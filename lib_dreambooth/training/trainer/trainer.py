@@ -48,6 +48,7 @@ from lib_dreambooth.training.trainer.mishaps import give_memory_back, release, s
 from lib_dreambooth.training.trainer.preparing import Preparer
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.saving import restore
+from lib_dreambooth.training.trainer.taking import AS_SET, Taking
 from lib_dreambooth.training.trainer.work import TRAINING, Work
 
 STARTING = "starting"
@@ -65,8 +66,10 @@ class Trainer:
         emit: Callable[[Event], object],
         state: TrainingState | None = None,
         process: Processes = ALONE,
+        taking: Taking = AS_SET,
     ) -> None:
         self.settings = run
+        self.taking = taking
         self.device = device
         self.desk = desk
         self.control = control
@@ -126,7 +129,9 @@ class Trainer:
         switches = switched(tf32=tf32, deterministic=deterministic)
         self.control.on_aside = given_back.enter_context(switches)
         given_back.callback(self._forget_switches)
-        preparer = Preparer(run, self.device, self.desk.rooms, self.control, self.emit, self.process)
+        preparer = Preparer(
+            run, self.device, self.desk.rooms, self.control, self.emit, self.process, self.taking
+        )
         scanned = preparer.scan()
         model = preparer.read()
         given_back.callback(model.modules.clear)
@@ -211,10 +216,11 @@ class Trainer:
         work.begin()
         ready.trained.training(True)
         self.emit(Phase(name=TRAINING, done=self.step, total=ready.length.total_steps))
+        level = self.taking.level_for(ready.run.memory.checkpointing, self.device.type)
         with (
             shortened(ready.run, ready.trained, ready.model.unet),
             self._compiled(ready),
-            Sparing(lambda: trained_modules(ready), checkpointing_level(ready)) as work.sparing,
+            Sparing(lambda: trained_modules(ready), level) as work.sparing,
         ):
             work.go_on()
         return work.end()
@@ -276,14 +282,6 @@ def shortened(run: Run, trained: Trainable, unet: torch.nn.Module) -> Iterator[N
 def is_on(setting: str, auto: bool) -> bool:
     """What "auto", "on" and "off" come to."""
     return auto if setting == "auto" else setting == "on"
-
-
-def checkpointing_level(ready: Ready) -> str:
-    """How much is computed twice; "auto" is on for cards."""
-    level = ready.run.memory.checkpointing
-    if level != "auto":
-        return level
-    return "off" if ready.device.type == "cpu" else "on"
 
 
 def internal(error: Exception) -> UserError:
