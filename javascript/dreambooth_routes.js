@@ -61,7 +61,7 @@
         sending: (one) => get(`${of(one.model)}/results/${enc(one.id)}/send`),
         deleteResult: (one) => ask("DELETE", `${of(one.model)}/results/${enc(one.id)}`),
         promote: (one, name) => post(`${of(one.model)}/results/${enc(one.id)}/promote`, { name }),
-        dataset: (settings) => post("dataset/scan", { settings, thumbnails: true }),
+        dataset: (settings) => post("dataset/scan", { settings, thumbnails: true, model: db.store.get("model") || "" }),
         trained: (settings, picture, visit) => post("dataset/trained", { settings, picture, visit }),
         folders: (folder) => post("folders", { folder }),
         captions: (folder) => post("dataset/captions", { folder }),

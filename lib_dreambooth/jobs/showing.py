@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.buckets.cuts import Cut
-from lib_dreambooth.data.class_pictures import requests
+from lib_dreambooth.data.class_pictures import missing, requests
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.item import Item
 from lib_dreambooth.data.order.batches import MicroBatch, Visit
@@ -18,6 +18,7 @@ from lib_dreambooth.data.pictures.rendering import render
 from lib_dreambooth.data.scanning.scan import scan
 from lib_dreambooth.jobs.looking import SHOWN_SEED, family_of
 from lib_dreambooth.models.families import FAMILIES
+from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.settings.deciding import decided
 from lib_dreambooth.settings.length import plan_length
 from lib_dreambooth.settings.sources import Sourced
@@ -109,10 +110,16 @@ def visit_of(dataset: Dataset, item: Item, number: int) -> tuple[MicroBatch, Vis
     return MicroBatch(start, epoch, dataset.bucket(item), (visit,)), visit
 
 
-def class_counts(dataset: Dataset) -> list[dict[str, Any]]:
-    """For each concept how many class pictures there are, and how many more a run wants to have drawn."""
+def class_counts(dataset: Dataset, folder: ModelFolder | None = None) -> list[dict[str, Any]]:
+    """For each concept how many class pictures there are, and how many more a run wants to have drawn.
+
+    Those that were drawn for the model of `folder` before are there.
+    """
     at_hand = Counter(item.concept for item in dataset.items if item.is_class)
-    to_draw = Counter(one.concept for one in requests(dataset.run, dataset.items, ""))
+    wanted = requests(dataset.run, dataset.items, folder.card().base.sha256 if folder else "")
+    lacking = missing(wanted, folder.class_images_dir) if folder else wanted
+    to_draw = Counter(one.concept for one in lacking)
+    at_hand += Counter(one.concept for one in wanted) - to_draw
     return [
         {
             "concept": number,

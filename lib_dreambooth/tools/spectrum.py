@@ -29,9 +29,9 @@ class Spectrum:
         return self.left[:, :rank] * roots, roots[:, None] * self.right[:rank]
 
     def lost(self, rank: int) -> float:
-        """How much of the change goes, as a share of its length."""
+        """How much shorter the change gets, as a share of its length."""
         whole = float(self.values.norm())
-        return float(self.values[rank:].norm()) / whole if whole else 0.0
+        return max(0.0, 1.0 - float(self.values[:rank].norm()) / whole) if whole else 0.0
 
 
 def of_product(up: Tensor, down: Tensor) -> Spectrum:

@@ -14,9 +14,12 @@ from PIL import Image
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import HostSettings
+from lib_dreambooth.data.class_pictures import picture_path, requests
 from lib_dreambooth.data.tags import download
-from lib_dreambooth.jobs import taggers
+from lib_dreambooth.jobs import showing, taggers
 from lib_dreambooth.jobs.tasks import Tasks, Watching
+from lib_dreambooth.runs.folder import ModelFolder
+from lib_dreambooth.settings import read
 from tests.api.made_site import Made
 from tests.data_tags.onnx_bytes import tagger_model
 
@@ -99,6 +102,15 @@ def test_class_pictures_are_counted_for_each_concept(tmp_path: Path) -> None:
     assert reviewed["problems"] == []
     expected = [{"concept": 0, "folder": str(tmp_path / "class"), "found": 5, "to_draw": 3}]
     assert made.post("/dataset/class-pictures", {"settings": settings}) == expected
+    # What was drawn for a model is there.
+    dataset = showing.dataset_of(read(settings))
+    base = tmp_path / "base.safetensors"
+    base.write_bytes(b"weights")
+    folder = ModelFolder.create(made.host.paths.dreambooth, "riho", base, "sd1", sha256="ab" * 32)
+    drawn = requests(dataset.run, dataset.items, "ab" * 32)[0]
+    picture(picture_path(drawn, folder.class_images_dir), (64, 64))
+    [other] = made.post("/dataset/class-pictures", {"settings": settings, "model": "riho"})
+    assert (other["found"], other["to_draw"]) == (6, 2)
     found = scanned(made, settings)
     assert found["class_counts"] == expected
     assert "class-captions-unused" in [one["code"] for one in found["findings"]]

@@ -13,12 +13,16 @@ from lib_dreambooth.api.calls import Answer, Body, Call, Route
 from lib_dreambooth.api.settings_in import accepted, require_allowed
 from lib_dreambooth.api.tables.settings import Settings
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.base.host import Host
+from lib_dreambooth.runs.folder import ModelFolder
 
 
 class Looking(Settings, frozen=True, kw_only=True):
-    """The settings whose concepts are looked at; `thumbnails` adds a small picture of each."""
+    """The settings whose concepts are looked at; `thumbnails` adds a small picture of each. A `model` has the
+    class pictures that were drawn for it."""
 
     thumbnails: bool = False
+    model: str = ""
 
 
 class Folder(Body, frozen=True, kw_only=True):
@@ -119,9 +123,14 @@ def scan(call: Call) -> dict[str, Any]:
         found = look_at(sourced, uncounted, Path(unpacked), with_thumbnails=body.thumbnails)
     thumbnails = {"thumbnails": found.report.thumbnails} if body.thumbnails else {}
     ids = {item.path: item.id for item in found.dataset.items}
-    counts = class_counts(found.dataset)
+    counts = class_counts(found.dataset, drawn_for(call.host, body.model))
     told = {"is_size_guessed": found.is_size_guessed, "ids": ids, "class_counts": counts}
     return {**found.to_json(), **told, **thumbnails}
+
+
+def drawn_for(host: Host, model: str) -> ModelFolder | None:
+    """The model whose class pictures count; None for one that is not there yet."""
+    return ModelFolder.find(host.paths.dreambooth, model) if model else None
 
 
 def captions(call: Call) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 from lib_dreambooth.api.access import allowed_folders
 from lib_dreambooth.api.calls import Answer, Body, Call, Route
 from lib_dreambooth.api.settings_in import accepted, is_allowed, require_allowed
-from lib_dreambooth.api.tables.data import Folder, folder_of
+from lib_dreambooth.api.tables.data import Folder, drawn_for, folder_of
 from lib_dreambooth.api.tables.settings import Settings
 from lib_dreambooth.api.tables.tools import Task
 from lib_dreambooth.base.errors import UserError
@@ -38,6 +38,12 @@ class Trained(Answer, frozen=True, kw_only=True):
     caption: str
     epoch: int
     step: int
+
+
+class Counting(Settings, frozen=True, kw_only=True):
+    """The settings whose class pictures are counted; a `model` has those that were drawn for it."""
+
+    model: str = ""
 
 
 class ClassCount(Answer, frozen=True, kw_only=True):
@@ -132,10 +138,11 @@ def trained(call: Call) -> dict[str, Any]:
 def class_counts(call: Call) -> list[dict[str, Any]]:
     from lib_dreambooth.jobs import showing
 
-    body: Settings = call.body
+    body: Counting = call.body
     sourced = accepted(call.host, body.settings, body.changes)
     with tempfile.TemporaryDirectory(prefix="sd-webui-dreambooth-") as unpacked:
-        return showing.class_counts(showing.dataset_of(sourced, Path(unpacked)))
+        dataset = showing.dataset_of(sourced, Path(unpacked))
+        return showing.class_counts(dataset, drawn_for(call.host, body.model))
 
 
 def browse(call: Call) -> dict[str, Any]:
@@ -253,7 +260,7 @@ ROUTES = (
         "How many class pictures there are",
         class_counts,
         list[ClassCount],
-        Settings,
+        Counting,
     ),
     Route("POST", "/folders", "Folders to choose from", browse, Browsed, Browsing),
     Route("GET", "/dataset/taggers", "Taggers that lie on this machine", taggers, Taggers),
