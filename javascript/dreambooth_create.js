@@ -25,7 +25,7 @@
             { class: "dreambooth-card" },
             el("p", { class: "dreambooth-hint" }, t("Train makes a model by itself. Make one here to choose its base before anything else.")),
             el("div", { class: "dreambooth-grid" }, row(t("Name"), name, t("Also the name of the file: letters and numbers.")), row(db.words.label("Source Checkpoint"), base, t("A file from the list, or the path of a checkpoint or a diffusers folder. It is only read."))),
-            el("div", { class: "dreambooth-row" }, button(t("Create Model"), create, { kind: "primary", id: "dreambooth_create" })),
+            el("div", { class: "dreambooth-row" }, button(db.words.label("Create Model"), create, { kind: "primary", id: "dreambooth_create" })),
             choices,
             told,
         );

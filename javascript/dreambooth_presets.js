@@ -15,7 +15,7 @@
         };
         list.addEventListener("change", tell);
         const draw = () => {
-            fill(list, db.store.get("presets").map((one) => el("option", { value: one.name }, WIZARDS[one.name] ? `${t(WIZARDS[one.name])}` : one.name)));
+            fill(list, db.store.get("presets").map((one) => el("option", { value: one.name }, db.words.label(WIZARDS[one.name] || one.name))));
             tell();
         };
         db.store.listen("presets", draw);

@@ -20,7 +20,7 @@
             step(2, t("Which model does it start from?"), base()),
             step(3, t("Which pictures show it?"), db.upload.area()),
             step(4, t("What is it called?"), names()),
-            el("div", { class: "dreambooth-card dreambooth-go" }, db.plan.line(), db.findings.list(), el("div", { class: "dreambooth-row" }, button(t("Train"), (made) => db.top.train(made), { kind: "primary", id: "dreambooth_start_train" }), button(t("All settings"), () => db.app.show("training")))),
+            el("div", { class: "dreambooth-card dreambooth-go" }, db.plan.line(), db.findings.list(), el("div", { class: "dreambooth-row" }, button(db.words.label("Train"), (made) => db.top.train(made), { kind: "primary", id: "dreambooth_start_train" }), button(t("All settings"), () => db.app.show("training")))),
         );
     }
 

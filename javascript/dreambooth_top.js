@@ -10,17 +10,17 @@
 
     function row() {
         const { el, button } = db.dom;
-        const t = db.words.t;
+        const { t, label } = db.words;
         const list = el("select", { class: "dreambooth-input", id: "dreambooth_model", onchange: () => db.models.choose(list.value).catch(db.say.problem) });
         const parts = {
-            load: button(t("Load Settings"), () => db.models.load(), { title: t("The settings that this model was last trained with") }),
-            save: button(t("Save Settings"), save, { title: t("Keeps the settings with the model; Train does so by itself") }),
-            train: button(t("Train"), (made) => train(made), { kind: "primary", id: "dreambooth_train" }),
+            load: button(label("Load Settings"), () => db.models.load(), { title: t("The settings that this model was last trained with") }),
+            save: button(label("Save Settings"), save, { title: t("Keeps the settings with the model; Train does so by itself") }),
+            train: button(label("Train"), (made) => train(made), { kind: "primary", id: "dreambooth_train" }),
             pause: button(t("Pause"), () => tell(db.store.get("run").isPaused ? "go-on" : "pause"), { id: "dreambooth_pause" }),
-            cancel: button(t("Cancel"), cancel, { kind: "stop", id: "dreambooth_cancel" }),
+            cancel: button(label("Cancel"), cancel, { kind: "stop", id: "dreambooth_cancel" }),
             saveNow: button(t("Save now"), () => tell("save-now")),
             samples: button(t("Samples now"), () => tell("sample-now")),
-            make: button(t("Generate Ckpt"), (made) => db.filesNow.ask(made), { id: "dreambooth_generate", title: t("A file for use from where the run stands") }),
+            make: button(label("Generate Ckpt"), (made) => db.filesNow.ask(made), { id: "dreambooth_generate", title: t("A file for use from where the run stands") }),
             send: button(t(db.store.get("host").kind === "webui" ? "Send to txt2img" : "Try it"), () => db.results.sendNewest()),
         };
         const small = el("div", { class: "dreambooth-small-run" });

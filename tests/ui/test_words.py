@@ -11,6 +11,7 @@ import pytest
 
 from lib_dreambooth.runs.events import CANCELLED, DISCARDED, DONE, FAILED
 from lib_dreambooth.settings.fields import all_fields, all_groups
+from lib_dreambooth.settings.preset import listed
 from lib_dreambooth.ui.words import catalogue, language_of, languages
 from tests.ui import page_words, spoken
 
@@ -21,7 +22,7 @@ PHASE = re.compile(r"[a-z]+ing( [a-z]+)*")
 # How the page writes units of durations.
 UNITS_SHOWN = {"percent": "%", "minutes": "min"}
 # Not words for people: a sign, and names of presets that stand for a wizard's.
-NOT_SHOWN = {"%", "Object or style", "Object/Style"}
+NOT_SHOWN = {"%", "Object or style", "Object/Style", "Person"}
 PLACES = re.compile(r"\{(\w+)#?\}")
 WRITING = {
     "ja": re.compile(r"[\u3041-\u30ff]"),
@@ -46,10 +47,11 @@ def test_every_word_is_translated(language: str) -> None:
 
 
 def told_by_the_program() -> set[str]:
-    """Words that reach the page as values: phases, outcomes, units."""
+    """Words that reach the page as values: phases, outcomes, units, presets."""
     durations = [field.option for field in all_fields() if field.kind == "duration"]
     units = {UNITS_SHOWN.get(unit, unit) for option in durations for unit in (*option.units, *option.words)}
-    return units | phases() | {DONE, CANCELLED, FAILED, DISCARDED}
+    presets = {preset.name for preset in listed()} - NOT_SHOWN
+    return units | phases() | presets | {DONE, CANCELLED, FAILED, DISCARDED}
 
 
 def phases() -> set[str]:
