@@ -30,7 +30,8 @@
         const { standing } = model;
         const isWaiting = isWaited(model.name);
         const hasState = standing.step > 0 || isWaiting;
-        const hasRest = !isWaiting && standing.step > 0 && standing.has_rest;
+        const isShort = !standing.num_steps || standing.step < standing.num_steps;
+        const hasRest = !isWaiting && standing.step > 0 && standing.has_rest && isShort;
         const steps = el("input", { type: "number", min: 1, step: 1, value: stepsWanted(standing), class: "dreambooth-input dreambooth-few", id: "dreambooth_more_steps", "aria-label": t("Steps more") });
         const more = () => end({ way: "more", steps: Math.max(1, Math.round(Number(steps.value)) || 1), changes: withoutLength(changes) });
         steps.addEventListener("keydown", (event) => event.key === "Enter" && more());
