@@ -20,7 +20,7 @@
                 el("label", { for: id, class: "dreambooth-label" }, db.words.label(field.title)),
                 el("button", { type: "button", class: "dreambooth-reset", title: db.words.t("Back to the default"), onclick: () => set(path, undefined, true) }, "↺"),
             ),
-            el("div", { class: "dreambooth-control" }, control, field["x-unit"] ? el("span", { class: "dreambooth-unit" }, field["x-unit"]) : null),
+            el("div", { class: "dreambooth-control" }, control, field["x-unit"] ? el("span", { class: "dreambooth-unit" }, db.words.t(field["x-unit"])) : null),
             el("div", { class: "dreambooth-problem", role: "alert", id: `${id}_problem` }),
             el("div", { class: "dreambooth-help", id: `${id}_help`, role: "note" }, help),
         );

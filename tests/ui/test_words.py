@@ -22,7 +22,7 @@ PHASE = re.compile(r"[a-z]+ing( [a-z]+)*")
 # How the page writes units of durations.
 UNITS_SHOWN = {"percent": "%", "minutes": "min"}
 # Not words for people: a sign, and names of presets that stand for a wizard's.
-NOT_SHOWN = {"%", "Object or style", "Object/Style", "Person"}
+NOT_SHOWN = {"", "%", "GB", "Object or style", "Object/Style", "Person"}
 PLACES = re.compile(r"\{(\w+)#?\}")
 WRITING = {
     "ja": re.compile(r"[\u3041-\u30ff]"),
@@ -50,6 +50,7 @@ def told_by_the_program() -> set[str]:
     """Words that reach the page as values: phases, outcomes, units, presets."""
     durations = [field.option for field in all_fields() if field.kind == "duration"]
     units = {UNITS_SHOWN.get(unit, unit) for option in durations for unit in (*option.units, *option.words)}
+    units |= {field.option.unit for field in all_fields()}
     presets = {preset.name for preset in listed()} - NOT_SHOWN
     return units | phases() | presets | {DONE, CANCELLED, FAILED, DISCARDED}
 
