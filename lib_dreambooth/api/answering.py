@@ -42,6 +42,8 @@ STATUS = {"too-large": 413, "not-json": 415, "not-allowed": 403, "wrong-method":
 STATUS |= dict.fromkeys(NOT_FOUND, 404) | dict.fromkeys(CONFLICT, 409)
 BAD_INPUT, FAILED = 422, 500
 THREADS = 4
+# What a body that has a field of this name takes all others into.
+REST = "rest"
 LONGEST_WORD = 200
 
 
@@ -161,7 +163,10 @@ def body_of(route: Route, request: Request, data: bytes) -> Any:
         elif kind == FORM:
             values |= dict(parse_qsl(data.decode("utf-8", "replace")))
         known = {field.encode_name for field in msgspec.structs.fields(route.body)}
-        return typed({name: value for name, value in values.items() if name in known}, route.body)
+        taken = {name: value for name, value in values.items() if name in known - {REST}}
+        if REST in known:
+            taken[REST] = {name: value for name, value in values.items() if name not in taken}
+        return typed(taken, route.body)
     if kind != JSON:
         raise UserError(
             "the body is not said to be JSON.", todo=f"Send it as Content-Type: {JSON}.", code="not-json"

@@ -17,6 +17,7 @@ from lib_dreambooth.api.tables import (
     models,
     old,
     old_files,
+    old_settings,
     page,
     queue,
     results,
@@ -41,7 +42,7 @@ ROUTES: tuple[Route, ...] = (
     *page.ROUTES,
 )
 OLD_PREFIX = "/dreambooth"
-OLD_ROUTES: tuple[Route, ...] = (*old.ROUTES, *old_files.ROUTES)
+OLD_ROUTES: tuple[Route, ...] = (*old.ROUTES, *old_files.ROUTES, *old_settings.ROUTES)
 
 
 def router(worker: Worker, host: Host, access: Access | None = None) -> APIRouter:

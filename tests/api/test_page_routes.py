@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_dreambooth.api.tables.settings import known_place
 from lib_dreambooth.jobs.uploads import FOLDER
 from lib_dreambooth.runs.events import Started, Step
 from lib_dreambooth.runs.folder import ModelFolder
@@ -75,3 +76,11 @@ def test_a_picture_of_nothing_is_refused(tmp_path: Path) -> None:
     made.get("/drawn/nothing", status=404)
     problem = made.post("/draw", {"prompt": "x", "base": ""}, status=422)
     assert problem["error"]["code"] == "missing-setting"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_recipe_finds_only_what_its_reader_may_name(tmp_path: Path, is_open: bool) -> None:
+    for path in (str(tmp_path), "/no/such/place", "//server/share", "\\\\server\\share"):
+        found = known_place(path, set(), is_open=is_open)
+        assert found == (path if is_open and path == str(tmp_path) else "")
+    assert known_place("/listed.safetensors", {"/listed.safetensors"}, is_open=is_open)

@@ -44,7 +44,9 @@ def test_openapi_has_every_route_with_its_body_and_answer(made: Made) -> None:
         assert ("requestBody" in told) == (route.body is not None)
         if route.body is not None:
             schema = told["requestBody"]["content"]["application/json"]["schema"]
-            assert set(schema["properties"]) == {one.name for one in msgspec.structs.fields(route.body)}
+            assert set(schema["properties"]) == {
+                one.encode_name for one in msgspec.structs.fields(route.body)
+            }
         assert {one["name"] for one in told.get("parameters", [])} == {
             *route.parts,
             *(one.name for one in route.query),
@@ -143,6 +145,15 @@ def test_a_plan_in_a_line(made: Made, tmp_path: Path) -> None:
     assert not made.host.paths.models.exists()
     lost = short_run(tmp_path / "p") | {"concepts": [{"folder": "/nowhere"}]}
     assert made.post("/plan", {"settings": lost}, 422)["error"]["code"] == "folder-missing"
+
+
+def test_a_forecast_of_a_run(made: Made, tmp_path: Path) -> None:
+    found = made.post("/forecast", {"settings": short_run(tmp_path / "p")})
+    assert (found["memory"], found["room"], found["fits"]) == ("cpu", None, None)
+    assert found["peak"] == max(phase["total"] for phase in found["phases"].values()) > 40_000_000
+    assert sum(found["phases"]["step"]["parts"].values()) == found["phases"]["step"]["total"]
+    assert found["seconds"] > 0
+    assert not made.host.paths.models.exists()
 
 
 def test_a_dataset_is_looked_at(made: Made, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from lib_dreambooth.api.calls import Answer, Body, Call, Route
 from lib_dreambooth.api.settings_in import accepted, refuse_closed
 from lib_dreambooth.api.tables.models import base_path, model_of
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.jobs.entries import ENDED, RESUME, TRAIN, Entry, shown
+from lib_dreambooth.jobs.entries import ENDED, RESUME, RUNNING, TRAIN, Entry, shown
 
 # How far the rates of a run without an end are drawn.
 DRAWN_STEPS = 2000
@@ -68,6 +68,29 @@ class Planned(Answer, frozen=True, kw_only=True):
     disk_is_enough: bool
     findings: list[dict[str, Any]]
     rates: dict[str, list[tuple[int, float]]]
+
+
+class Forecasted(Answer, frozen=True, kw_only=True):
+    """What a run would need; bytes and seconds. `memory` says of what: "cuda", "mps" or "cpu".
+
+    `room` is what a run would find on the card, null where there is none; `fits` null where nobody knows.
+    `phases` have bytes by part, `offers` changes of what is learned with which it would fit.
+    """
+
+    memory: str
+    peak: int
+    largest_phase: str
+    factor: float
+    host: int
+    seconds: float | None
+    seconds_per_step: float | None
+    checkpointing: str
+    fused_backward: bool
+    phases: dict[str, dict[str, Any]]
+    rests_on: list[str]
+    room: int | None
+    fits: bool | None
+    offers: list[dict[str, Any]]
 
 
 class Ordered(Answer, frozen=True, kw_only=True):
@@ -161,6 +184,18 @@ def plan(call: Call) -> dict[str, Any]:
     body: Asked = call.body
     sourced = accepted(call.host, body.settings, with_base(call, body.changes, body.base))
     return plan_shown(plan_new(call.host, body.model, sourced))
+
+
+def forecast(call: Call) -> dict[str, Any]:
+    from lib_dreambooth.jobs.memory import forecast_of
+    from lib_dreambooth.jobs.orders import plan_new
+
+    body: Asked = call.body
+    sourced = accepted(call.host, body.settings, with_base(call, body.changes, body.base))
+    found = plan_new(call.host, body.model, sourced)
+    # Nothing is measured on a card that is at work.
+    is_idle = not any(one.status == RUNNING for one in call.site.worker.queue.line().entries)
+    return forecast_of(found, measures=is_idle).to_json()
 
 
 def add(call: Call) -> dict[str, Any]:
@@ -301,6 +336,14 @@ def give_up(call: Call) -> dict[str, Any]:
 
 ROUTES = (
     Route("POST", "/plan", "What a run would do; writes nothing", plan, Planned, Asked),
+    Route(
+        "POST",
+        "/forecast",
+        "What a run would need of memory and time; takes a moment, reads no weights and writes nothing",
+        forecast,
+        Forecasted,
+        Asked,
+    ),
     Route("GET", "/queue", "What waits, runs and has ended", line, Line),
     Route(
         "POST", "/queue", "Train: queue a run, with everything checked first", add, Ordered, Order, status=201

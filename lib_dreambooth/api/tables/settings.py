@@ -223,23 +223,37 @@ def keep_preset(call: Call) -> dict[str, Any]:
 
 
 def import_recipe(call: Call) -> dict[str, Any]:
+    imported = read_body(call, call.body)
+    return {"settings": tables(imported.run), "report": imported.report.to_json()}
+
+
+def read_body(call: Call, body: Recipe) -> Any:
+    """What a recipe means here; raises UserError."""
     from lib_dreambooth.data.captions.decode import decode
     from lib_dreambooth.jobs.bases import bases_of
     from lib_dreambooth.settings.recipes import Candidate, Here, read_recipe
 
-    body: Recipe = call.body
-    # Only what the host lists: a recipe from elsewhere must not find out what else is on this machine.
     found = tuple(Candidate(str(base.path)) for base in bases_of(call.host.paths))
-    here = Here(checkpoints=found, locate=partial(known_place, known={one.path for one in found}))
-    imported = read_recipe(
+    known = {one.path for one in found}
+    here = Here(
+        checkpoints=found,
+        locate=partial(known_place, known=known, is_open=call.host.settings.may_name_folders),
+    )
+    return read_recipe(
         bytes_of(body), body.name, as_run=body.as_run, here=here, legacy=lambda raw: decode(raw).text
     )
-    return {"settings": tables(imported.run), "report": imported.report.to_json()}
 
 
-def known_place(path: str, known: set[str]) -> str:
-    """A path that a recipe names, where it is a checkpoint that the host lists."""
-    return path if path in known else ""
+def known_place(path: str, known: set[str], *, is_open: bool) -> str:
+    """A path that a recipe names, where it is a checkpoint that the host lists, or a place of this machine.
+
+    Who may not name folders does not find out by a recipe what is there. Shares are never asked: a recipe
+    from elsewhere could name one of a stranger, who would be sent a login.
+    """
+    is_share = path.startswith(("//", "\\\\"))
+    if path in known or (is_open and not is_share and Path(path).is_absolute() and Path(path).exists()):
+        return path
+    return ""
 
 
 def bytes_of(recipe: Recipe) -> bytes:
