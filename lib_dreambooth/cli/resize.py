@@ -11,8 +11,15 @@ from lib_dreambooth.cli.output import Out
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="LORA", type=Path, help="a LoRA or LoCon file")
     parser.add_argument("--to", metavar="TARGET.safetensors", type=Path, required=True)
-    parser.add_argument("--rank", type=int, default=0, help="the largest rank of a layer")
     parser.add_argument("--conv-rank", type=int, default=0, help="of convolutions (default: the same)")
+    add_size(parser)
+    parser.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="", help="default: as it is")
+    parser.add_argument("--replace", action="store_true", help="write over a file of that name")
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """How small it gets, for every command that works out ranks."""
+    parser.add_argument("--rank", type=int, default=0, help="the largest rank of a layer")
     parser.add_argument(
         "--keep",
         metavar="SHARE",
@@ -28,8 +35,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         "singular values (sv_cumulative), or ratio: values no smaller than the largest one divided by it "
         "(sv_ratio)",
     )
-    parser.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="", help="default: as it is")
-    parser.add_argument("--replace", action="store_true", help="write over a file of that name")
 
 
 def run(args: argparse.Namespace, out: Out) -> int:

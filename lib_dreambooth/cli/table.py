@@ -41,6 +41,7 @@ ROWS: tuple[Row, ...] = (
     Row("convert", "lib_dreambooth.cli.convert", "writes a model in another form or precision"),
     Row("merge", "lib_dreambooth.cli.merge", "writes a checkpoint with LoRA files in it"),
     Row("resize", "lib_dreambooth.cli.resize", "makes the rank of a LoRA smaller"),
+    Row("extract", "lib_dreambooth.cli.extract", "makes a LoRA of what two checkpoints differ in"),
     Row("compare", "lib_dreambooth.cli.compare", "draws LoRA files at several strengths in one sheet"),
     Row("mini", "lib_dreambooth.cli.mini", "puts the miniature into a WebUI, ready to load"),
     Row("import", "lib_dreambooth.cli.import_recipe", "reads another tool's recipe into a settings file"),

@@ -1,4 +1,4 @@
-"""`merge`, `resize` and `compare` as they are called."""
+"""`merge`, `extract`, `resize` and `compare` as they are called."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ def test_merge(lora: Path, tmp_path: Path) -> None:
     assert (said["paths"][0], said["changed"], said["warnings"]) == (str(target), 1, [])
     with open_tensors(target) as after, open_tensors(MINI_CHECKPOINT) as before:
         assert not torch.equal(after.read(KEY), before.read(KEY))
+    out = tmp_path / "extracted.safetensors"
+    said = data("extract", str(MINI_CHECKPOINT), str(target), "--to", str(out), "--rank", "4")
+    assert said["ranks"] == {"4": 1} and said["lost"] < 0.01
+    assert len(read_adapter(out).modules) == 1
     _, told = text("merge", str(MINI_CHECKPOINT), "--lora", str(lora), "--to", str(target), code=2)
     assert "is there already" in told
     said = data("merge", str(MINI_CHECKPOINT), "--lora", str(lora), "--to", str(target), "--replace")
@@ -59,7 +63,18 @@ def test_resize(lora: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_compare(lora: Path, tmp_path: Path) -> None:
-    words = ("--prompt", "a red circle", "--strengths", "0,1", "--steps", "1", "--size", "64", "--device", "cpu")
+    words = (
+        "--prompt",
+        "a red circle",
+        "--strengths",
+        "0,1",
+        "--steps",
+        "1",
+        "--size",
+        "64",
+        "--device",
+        "cpu",
+    )
     said = data("compare", str(lora), "--base", "mini", "--out", str(tmp_path / "out"), *words)
     assert Path(said["picture"]).is_file()
     assert (said["files"], said["strengths"]) == ([str(lora)], [0.0, 1.0])
