@@ -313,8 +313,8 @@ def test_weights_that_are_no_numbers_never_take_a_good_states_place(
     run = short(tmp_path, saving={"keep_states": 1})
     real, calls = Optimizer.step, itertools.count(1)
 
-    def spoil(self: Optimizer, *args: Any) -> None:
-        real(self, *args)
+    def spoil(self: Optimizer, *args: Any, **named: Any) -> None:
+        real(self, *args, **named)
         if next(calls) == 2:
             self.movers[0].parameters()[0].data.fill_(float("nan"))
 

@@ -21,12 +21,13 @@ from lib_dreambooth.training.averages import averages_of
 from lib_dreambooth.training.previews.drawing import Drawn
 from lib_dreambooth.training.state import Surroundings
 from lib_dreambooth.training.trainer import work as work_module
+from lib_dreambooth.training.trainer.awaited import Stepped
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.desk import Desk
 from lib_dreambooth.training.trainer.epochs import encode_epoch
 from lib_dreambooth.training.trainer.preparing import Preparer, Rooms
 from lib_dreambooth.training.trainer.ready import Ready
-from lib_dreambooth.training.trainer.stepping import Stepped, Stepper
+from lib_dreambooth.training.trainer.stepping import Stepper
 from lib_dreambooth.training.trainer.work import Work
 from tests.data.drawn_files import save_gradient, save_plain
 from tests.training.made_exports import exporter

@@ -79,7 +79,12 @@ class Mover:
             group["lr"] = rate
 
     def step(
-        self, factor: Tensor | None, rounds: bool, seed: int, places: Sequence[int] | None = None
+        self,
+        factor: Tensor | None,
+        rounds: bool,
+        seed: int,
+        places: Sequence[int] | None = None,
+        leave_out: Tensor | None = None,
     ) -> None:
         """Moves the weights by their gradients times `factor`; `seed` is for rounding by chance.
 
@@ -90,7 +95,7 @@ class Mover:
             found = [g for place in places if (g := self.parts[place].parameter.grad) is not None]
             if factor is not None and found:
                 torch._foreach_mul_(found, factor)
-            self.made.step()
+            self._move(leave_out)
             return
         self.lift(places)
         for place in places:
@@ -100,6 +105,24 @@ class Mover:
                 self.stand_ins[place].grad = raised if factor is None else raised * factor
         self.made.step()
         self.settle(seed if rounds else None, places)
+
+    @property
+    def can_leave_out(self) -> bool:
+        """Whether the library moves nothing where a number on the device says so."""
+        is_in_one_call = all(group.get("fused") for group in self.made.param_groups)
+        return is_in_one_call and not self.is_half and type(self.made) is torch.optim.AdamW
+
+    def _move(self, leave_out: Tensor | None) -> None:
+        if leave_out is None:
+            self.made.step()
+            return
+        assert self.can_leave_out
+        # What PyTorch's own loss scaling tells it with.
+        self.made.found_inf = leave_out  # type: ignore[attr-defined]
+        try:
+            self.made.step()
+        finally:
+            del self.made.found_inf  # type: ignore[attr-defined]
 
     def lift(self, places: Sequence[int] | None = None) -> None:
         """Gives the stand-ins the weights' values."""

@@ -71,15 +71,23 @@ class Optimizer:
         self._factor = clip_factor(norm, self.max_grad_norm, loss_scale)
         return norm
 
-    def step(self, seed: int | None = None) -> None:
-        """Moves the weights; `seed`, or torch's own, is for what is drawn meanwhile."""
+    @property
+    def can_leave_out(self) -> bool:
+        """Whether `step` can be told by the device that nothing is to be moved."""
+        return self.system is None and all(mover.can_leave_out for mover in self.movers)
+
+    def step(self, seed: int | None = None, leave_out: Tensor | None = None) -> None:
+        """Moves the weights; `seed`, or torch's own, is for what is drawn meanwhile.
+
+        Nothing moves where `leave_out`, one number on the device, is 1; ask `can_leave_out` before.
+        """
         assert not self.is_evaluating, "the weights in place are not the trained ones"
         seed = torch.initial_seed() if seed is None else seed
         factor, self._factor = self._factor, None
         with seeded(seed):
             for mover in self.moving():
                 if self.system is None:
-                    mover.step(factor, self.rounds_by_chance, seed)
+                    mover.step(factor, self.rounds_by_chance, seed, leave_out=leave_out)
                 else:
                     self.system.step(OneByOne(mover, self.rounds_by_chance, seed), factor)
 

@@ -12,8 +12,8 @@ import torch
 
 from lib_dreambooth.runs.events import Step
 from lib_dreambooth.training.logs.smoothing import Smoothed
+from lib_dreambooth.training.trainer.awaited import Awaited, Stepped, known
 from lib_dreambooth.training.trainer.ready import Ready
-from lib_dreambooth.training.trainer.stepping import Stepped
 
 # Steps whose time the speed is taken from.
 WINDOW = 50
@@ -28,17 +28,29 @@ class Curves:
         self.smoothed = Smoothed(ready.run.logging.smoothing)
         self._times: deque[float] = deque(maxlen=WINDOW)
         self._last: float | None = None
+        self._unread: deque[Stepped | Awaited] = deque()
 
-    def add(self, stepped: Stepped) -> None:
-        """Counts a step in."""
+    def add(self, stepped: Stepped | Awaited) -> None:
+        """Counts a step in. Raises UserError where it, or one before it, gave no numbers."""
         now = time.monotonic()
         if self._last is not None:
             self._times.append(now - self._last)
         self._last = now
-        self.smoothed.add(stepped.loss)
+        self._unread.append(stepped)
+        while self._unread and is_here(self._unread[0]):
+            self._read()
+
+    def _read(self) -> None:
+        self.smoothed.add(known(self._unread.popleft()).loss)
+
+    def settle(self) -> None:
+        """Waits for the numbers of all steps so far; raises UserError where they are none."""
+        while self._unread:
+            self._read()
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on with the smooth curve."""
+        self.settle()
         return {SMOOTHED: self.smoothed.state()}
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -59,8 +71,10 @@ class Curves:
         """Whether the step after which `step` are done is told; the first and the last always are."""
         return step == 1 or step == self.ready.length.total_steps or step % self.ready.run.logging.every == 0
 
-    def event(self, stepped: Stepped) -> Step:
+    def event(self, taken: Stepped | Awaited) -> Step:
         """The point of the curves for a step."""
+        self.settle()
+        stepped = known(taken)
         done = stepped.step + 1
         seconds = sum(self._times) / len(self._times) if self._times else None
         total = self.ready.length.total_steps
@@ -76,6 +90,11 @@ class Curves:
             memory=memory(self.ready.device),
             weight_norms=finite({part: float(n) for part, n in self.ready.trained.norms().items()}),
         )
+
+
+def is_here(stepped: Stepped | Awaited) -> bool:
+    """Whether the numbers of a step can be read without waiting."""
+    return not isinstance(stepped, Awaited) or stepped.is_here
 
 
 def finite(values: Mapping[str, float]) -> Mapping[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lib_dreambooth.runs.commands import StopAtEpochEnd, StopWithoutSaving
 from lib_dreambooth.runs.events import CANCELLED, DISCARDED, DONE
-from lib_dreambooth.training.trainer.stepping import Stepped
+from lib_dreambooth.training.trainer.awaited import Awaited, Stepped
 from lib_dreambooth.training.trainer.work import Work
 
 
@@ -14,7 +14,7 @@ class Follower(Work):
     def begin(self) -> None:
         """Nothing: room on the disk and first pictures are the main process's."""
 
-    def _after(self, stepped: Stepped) -> None:
+    def _after(self, stepped: Stepped | Awaited) -> None:
         """Nothing falls due here."""
 
     def _rescue(self) -> None:

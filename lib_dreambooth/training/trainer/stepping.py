@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.cache.latents import Moments
@@ -17,21 +18,11 @@ from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.micro_step import micro_step
 from lib_dreambooth.training.objective.noised import Losses, Noised
 from lib_dreambooth.training.optimizers.fused import moving_in_backward
+from lib_dreambooth.training.trainer.awaited import NOT_FINITE, Awaited, Stepped, not_finite
 from lib_dreambooth.training.trainer.ready import Ready
 
 SEED_BITS = 62
-NOT_FINITE = "not-finite"
 MOVE = "move"
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """What a step gave. `moved` is false where its gradients overflowed and nothing was changed."""
-
-    step: int
-    loss: float
-    grad_norm: float
-    moved: bool = True
 
 
 class Stepper:
@@ -41,15 +32,22 @@ class Stepper:
         self.ready = ready
         self._note = note
         self._moving: dict[str, bool] = {}
+        # Where the optimizer can leave a move out by itself nothing has to wait for the numbers of a step.
+        self._waits = not can_go_ahead(ready)
+        # On the device: not 0 from the first step on whose numbers were none.
+        self._is_spoilt: Tensor | None = None
         # While true, an error may leave some weights moved and others not.
         self.is_moving = False
 
-    def take(self, step: int, batches: Sequence[Batch]) -> Stepped:
-        """The step of this number, counted from 0. Raises before anything moves where a loss is none."""
+    def take(self, step: int, batches: Sequence[Batch]) -> Stepped | Awaited:
+        """The step of this number, counted from 0. Raises, now or with its numbers, where a loss is none.
+
+        Nothing moves then, in this step and in those after it.
+        """
         ready = self.ready
         ready.optimizer.set_rates(step)
         self._start_and_stop(step)
-        stepped = self._in_backward(step, batches) if ready.is_fused else self._after_backward(step, batches)
+        stepped = self._moved(step, batches)
         if stepped.moved:
             ready.trained.limit_norms(ready.run.network.max_norm)
             if ready.averages is not None:
@@ -57,12 +55,42 @@ class Stepper:
         self.is_moving = False
         return stepped
 
+    def _moved(self, step: int, batches: Sequence[Batch]) -> Stepped | Awaited:
+        if self.ready.is_fused:
+            return self._in_backward(step, batches)
+        return self._after_backward(step, batches) if self._waits else self._ahead(step, batches)
+
+    def _ahead(self, step: int, batches: Sequence[Batch]) -> Stepped | Awaited:
+        """The same as `_after_backward` without waiting for the card."""
+        ready, optimizer = self.ready, self.ready.optimizer
+        own = [self._gradients(step, number, batch, 1.0) for number, batch in enumerate(batches)]
+        loss = own[0] if len(own) == 1 else torch.stack(own).sum()
+        norm = optimizer.clip()
+        # Both at once: what is none stays none times 0.
+        nothing = (loss + norm.to(loss)) * 0.0
+        spoilt = nothing.isnan()
+        if self._is_spoilt is not None:
+            spoilt = spoilt.logical_or(self._is_spoilt)
+        self._is_spoilt = spoilt
+        self.is_moving = True
+        with own_chance(ready, step, MOVE):
+            optimizer.step(leave_out=spoilt.float())
+        optimizer.zero_grad(ready.run.memory.set_to_none)
+        stepped = Awaited(step, loss, norm)
+        if ready.device.type != "cpu":
+            return stepped
+        # Where this raises nothing moved.
+        self.is_moving = False
+        found = stepped.get()
+        self.is_moving = True
+        return found
+
     def _after_backward(self, step: int, batches: Sequence[Batch]) -> Stepped:
         """Moves all weights when the gradients of the whole step are there."""
         ready, optimizer = self.ready, self.ready.optimizer
         scale = 1.0 if ready.scale is None else ready.scale.value
-        own = sum(self._gradients(step, number, batch, scale) for number, batch in enumerate(batches))
-        loss = ready.process.total(own)
+        own = [self._gradients(step, number, batch, scale) for number, batch in enumerate(batches)]
+        loss = ready.process.total(sum(map(float, own)))
         if not math.isfinite(loss):
             optimizer.zero_grad()
             raise not_finite(step, "loss")
@@ -98,17 +126,17 @@ class Stepper:
             raise spoilt(step)
         return Stepped(step, loss, norm)
 
-    def _gradients(self, step: int, number: int, batch: Batch, scale: float) -> float:
+    def _gradients(self, step: int, number: int, batch: Batch, scale: float) -> Tensor:
         """Adds the gradients of a micro-batch; gives its part of the loss."""
         ready = self.ready
         if batch.plan.is_idle and not ready.process.is_alone:
             # It only keeps this process in time with the others, and they wait for its gradients alone.
-            return 0.0
+            return torch.zeros(())
         with own_chance(ready, step, ready.process.place_of(number)):
             losses = self._losses(batch)
             if losses.total.requires_grad:
                 (losses.total * scale).backward()
-        return float(losses.total.detach())
+        return losses.total.detach()
 
     def _losses(self, batch: Batch) -> Losses:
         ready = self.ready
@@ -136,6 +164,12 @@ class Stepper:
                 self.ready.trained.stop(part)
                 if rate.has_stopped(step):
                     self._note(part)
+
+
+def can_go_ahead(ready: Ready) -> bool:
+    """Whether steps need not wait for their numbers: the optimizer leaves out what must not be moved."""
+    is_plain = ready.process.is_alone and ready.scale is None and not ready.is_fused
+    return is_plain and ready.optimizer.can_leave_out
 
 
 def with_answers(ready: Ready, batch: Batch, noised: Noised) -> Noised:
@@ -188,15 +222,5 @@ def spoilt(step: int) -> UserError:
         f"a gradient was no number any more at step {step + 1}, and weights had moved by then.",
         where="memory.fused_backward",
         todo="Go on from the last state with a lower learning rate, or with the fused backward pass off.",
-        code=NOT_FINITE,
-    )
-
-
-def not_finite(step: int, what: str) -> UserError:
-    """The sentence for numbers that are none any more."""
-    return UserError(
-        f"the {what} is no number any more at step {step + 1}; nothing was changed by this step.",
-        where="rates.learning_rate",
-        todo="Lower the learning rate, choose bf16 in place of fp16, and look for damaged pictures.",
         code=NOT_FINITE,
     )

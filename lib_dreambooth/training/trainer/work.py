@@ -22,6 +22,7 @@ from lib_dreambooth.training.previews.chosen import captions_shown, previews_of
 from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.state import Surroundings
 from lib_dreambooth.training.trainer.assembling import Forgiving
+from lib_dreambooth.training.trainer.awaited import Awaited, Stepped
 from lib_dreambooth.training.trainer.control import STOPS, Control
 from lib_dreambooth.training.trainer.curves import Curves
 from lib_dreambooth.training.trainer.desk import Desk
@@ -37,7 +38,7 @@ from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.sampling import Previewer
 from lib_dreambooth.training.trainer.saving import STATE, Saver
 from lib_dreambooth.training.trainer.spilling import Watch
-from lib_dreambooth.training.trainer.stepping import NOT_FINITE, Stepped, Stepper
+from lib_dreambooth.training.trainer.stepping import NOT_FINITE, Stepper
 from lib_dreambooth.training.trainer.timing import Regular, state_interval
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ class Work:
         self.curves.add(stepped)
         self._after(stepped)
 
-    def _stepped(self, batches: list[Batch]) -> Stepped:
+    def _stepped(self, batches: list[Batch]) -> Stepped | Awaited:
         """The step; where memory ends before anything has moved, again and more sparingly.
 
         Its draws are functions of its pictures, so that it comes out as if it had been taken so at once.
@@ -222,7 +223,7 @@ class Work:
         give_memory_back()
         self._save([STATE], "rescued")
 
-    def _after(self, stepped: Stepped) -> None:
+    def _after(self, stepped: Stepped | Awaited) -> None:
         """What falls due after a step: told, saved, drawn, measured, in this order."""
         step = self.step
         if self.curves.is_due(step):
@@ -312,6 +313,7 @@ class Work:
         run, stop = self.ready.run, self.control.stop
         if stop is StopWithoutSaving:
             return DISCARDED
+        self.curves.settle()
         if self.control.makes:
             # The run stands as it stood.
             self._save(list(self.control.makes), "asked for")
