@@ -2,9 +2,10 @@
 
     python benchmarks/start.py [--peer DIR] [--peer-python FILE] [--rounds N] [--size small]
 
-Each start is a process of its own, by turns; the checkpoint is in the system's cache for all of them. Time in
-the VAE, which every program takes from diffusers, is counted apart. Processor time stands beside the clock's,
-which other work on the machine disturbs. Writes benchmarks/results/start.json.
+Each start is a process of its own, by turns; the checkpoint is in the cache of the system for all. The first
+step begins with its pass through the UNet. Time in the VAE, which every program takes from diffusers, is
+counted apart. Processor time stands beside the clock's, which other work on the machine disturbs. Writes
+benchmarks/results/start.json.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import runpy
 import sys
@@ -120,8 +119,3 @@ def narrow_context(module: Any, width: int) -> None:
         plain(self, *args, **{**kwargs, "cross_attention_dim": width})
 
     module.Transformer2DModel.__init__ = narrow
-
-
-def as_text(command: list[str]) -> str:
-    """For the table."""
-    return json.dumps(command)

@@ -53,6 +53,10 @@ class Runner:
         """Takes one step whose operator calls and waits are counted."""
         return self._asked("count", 1)
 
+    def operations(self) -> dict[str, Any]:
+        """Takes one step whose arithmetic is counted."""
+        return self._asked("operations", 1)
+
     def end(self) -> None:
         """Ends the program where it stands."""
         if self._process.poll() is None:

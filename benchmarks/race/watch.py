@@ -29,7 +29,9 @@ class Watch:
         self._left = 0
         self._clock = (0.0, 0.0)
         self._counting: Counting | None = None
+        self._arithmetic: Any = None
         self._vae_s = self._vae_cpu_s = 0.0
+        self._began: dict[str, float] = {}
 
     def watch(self) -> None:
         """From here on."""
@@ -37,6 +39,21 @@ class Watch:
 
         register_optimizer_step_post_hook(self._moved)
         self._time_vae()
+        self._time_start()
+
+    def _time_start(self) -> None:
+        """Notes when a UNet is first asked for something that is to be learned from."""
+        import torch
+        from torch.nn.modules.module import register_module_forward_pre_hook
+
+        def asked(module: Any, _: Any) -> None:
+            if self._began or not torch.is_grad_enabled() or "UNet2D" not in type(module).__name__:
+                return
+            now, taken = time.time() - self.started, time.process_time()
+            self._began = {"first_step_s": now, "first_step_cpu_s": taken}
+            handle.remove()
+
+        handle = register_module_forward_pre_hook(asked)
 
     def _time_vae(self) -> None:
         """Counts the time in diffusers' VAE, which every program uses."""
@@ -61,10 +78,8 @@ class Watch:
                 return
             self._optimizer = optimizer
             waited()
-            taken = {"first_step_s": time.time() - self.started, "first_step_cpu_s": time.process_time()}
-            self.link.send(
-                taken | {"vae_s": self._vae_s, "vae_cpu_s": self._vae_cpu_s} | peaks() | versions()
-            )
+            vae = {"vae_s": self._vae_s, "vae_cpu_s": self._vae_cpu_s}
+            self.link.send(self._began | vae | peaks() | versions())
             self._obey()
             return
         if optimizer is not self._optimizer:
@@ -78,6 +93,10 @@ class Watch:
 
     def _measured(self) -> dict[str, Any]:
         wall, cpu = time.perf_counter(), time.process_time()
+        if self._arithmetic is not None:
+            self._arithmetic.__exit__(None, None, None)
+            counter, self._arithmetic = self._arithmetic, None
+            return {"operations": counter.get_total_flops()}
         if self._counting is not None:
             self._counting.__exit__(None, None, None)
             found, self._counting = self._counting, None
@@ -95,6 +114,11 @@ class Watch:
         if order == "count":
             self._counting = Counting()
             self._counting.__enter__()
+        elif order == "operations":
+            from torch.utils.flop_counter import FlopCounterMode
+
+            self._arithmetic = FlopCounterMode(display=False)
+            self._arithmetic.__enter__()
         else:
             restart_peaks()
         self._clock = time.perf_counter(), time.process_time()

@@ -89,6 +89,12 @@ def are_alike(network: Attached, members: list[Target]) -> bool:
     for member in members:
         beside, layer = network.adapters[member], network.layer(member)
         assert isinstance(beside, LowRank)
-        shapes = tuple(beside.down.shape), tuple(beside.up.shape), tuple(layer.weight.shape)
+        shapes = [tuple(one.shape) for one in (beside.down, beside.up, weight_of(layer))]
         found.add((beside.scale, layer.bias is None, beside.down.dtype, *shapes))
     return len(found) == 1
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight of a linear layer or a convolution."""
+    assert isinstance(layer.weight, Tensor)
+    return layer.weight

@@ -29,10 +29,11 @@ class Joint:
     """Layers that are given the same tensor one after the other, each with its network."""
 
     def __init__(self, layers: Sequence[nn.Module], networks: Sequence[LowRank]) -> None:
-        self.layers = list(layers)
+        # Linear layers and convolutions alike; nn.Module's own types know neither's weight.
+        self.layers: list[Any] = list(layers)
         self.networks = list(networks)
         self._scale = self.networks[0].scale
-        self._has_bias = layers[0].bias is not None
+        self._has_bias = self.layers[0].bias is not None
         self._packs: dict[str, Tensor] = {}
         self._asked: Tensor | None = None
         self._waiting: list[Tensor | None] = []
@@ -57,10 +58,6 @@ class Joint:
         if not any(one is not None for one in self._waiting):
             self._asked, self._waiting = None, []
         return found
-
-    def forget(self) -> None:
-        """Gives back what was computed and not asked for."""
-        self._asked, self._waiting = None, []
 
     def _all(self, x: Tensor, strength: float) -> tuple[Tensor, ...]:
         weights = [part for network in self.networks for part in (network.down, network.up)]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lib_dreambooth.base.hashing import sha256_of
+from lib_dreambooth.base.hashing import remembered_sha256_of
 from lib_dreambooth.diffusion.schedule import NoiseSchedule
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
@@ -31,7 +31,7 @@ class Source:
     @functools.cached_property
     def sha256(self) -> str:
         """The whole file's SHA-256, 64 hex digits; read when first asked for. Empty for a folder."""
-        return sha256_of(self.path) if self.path.is_file() else ""
+        return remembered_sha256_of(self.path) if self.path.is_file() else ""
 
     @property
     def name(self) -> str:

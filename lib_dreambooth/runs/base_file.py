@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_dreambooth.base.errors import FileError
-from lib_dreambooth.base.hashing import sha256_of
+from lib_dreambooth.base.hashing import remembered_sha256_of
 
 WEIGHTS = (".safetensors", ".bin")
 
@@ -45,8 +45,10 @@ def hash_of(path: Path) -> str:
     """SHA-256 of a file, or over the hashes of a folder's weight files in the order of their names."""
     try:
         if not path.is_dir():
-            return sha256_of(path)
-        lines = [f"{sha256_of(file)} {file.relative_to(path).as_posix()}\n" for file in base_files(path)]
+            return remembered_sha256_of(path)
+        lines = [
+            f"{remembered_sha256_of(file)} {file.relative_to(path).as_posix()}\n" for file in base_files(path)
+        ]
     except OSError as error:
         raise missing(path) from error
     return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
