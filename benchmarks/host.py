@@ -19,9 +19,19 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.race import command, contest, table  # noqa: E402
 from benchmarks.race.plain import SETTINGS  # noqa: E402
 
-MAX_RATIO, MAX_OF_PLAIN, MAX_CALLS = 0.75, 0.7, 2200
 SIDES = {"sd1": 64, "sdxl": 64}
 NUM_KINDS = 40
+HEAD = (
+    "family",
+    "program",
+    "ms a step",
+    "of kohya",
+    "cpu ms",
+    "of kohya",
+    "operator calls",
+    "of plain",
+    "host waits",
+)
 
 
 def main() -> int:
@@ -29,14 +39,13 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--families", nargs="+", default=["sd1", "sdxl"])
     args = parser.parse_args()
+    found: dict[str, Any] = {}
     with command.bench(args) as bench:
-        found = {family: measured(bench, family, args) for family in args.families}
-    rows = [row for family, one in found.items() for row in lines(family, one)]
-    table.printed(
-        ["family", "program", "ms a step", "of kohya", "operator calls", "of plain", "host waits"], rows
-    )
-    result = {"machine": contest.machine(), "steps": args.steps, "rounds": args.rounds, "families": found}
-    table.written("host", result)
+        for family in args.families:
+            found[family] = measured(bench, family, args)
+            result = {"machine": contest.machine(), "steps": args.steps, "rounds": args.rounds}
+            table.written("host", result | {"families": found})
+    table.printed(HEAD, [row for family, one in found.items() for row in lines(family, one)])
     return 0
 
 
@@ -66,6 +75,8 @@ def lines(family: str, found: dict[str, Any]) -> list[list[Any]]:
             name,
             1000 * row["step_wall_s"],
             row["step_wall_s"] / peer["step_wall_s"] if peer else "",
+            1000 * row["step_cpu_s"],
+            row["step_cpu_s"] / peer["step_cpu_s"] if peer else "",
             row["operators"],
             row["operators"] / plain["operators"] if plain else "",
             row["host_waits"],

@@ -21,7 +21,6 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.race import command, contest, table  # noqa: E402
 from benchmarks.race.checkpoints import SIZES  # noqa: E402
 
-MAX_WARM, MAX_COLD = 0.4, 0.5
 HEAD = ("start", "program", "s", "cpu s", "of them VAE", "of peer", "of peer, less VAE", "the same, cpu")
 KEYS = ("first_step_s", "first_step_cpu_s", "vae_s", "vae_cpu_s", "peak_resident_bytes")
 
