@@ -63,7 +63,7 @@
         if (!run) return;
         fill(parts.loss, db.curve.chart(lossLines(run), { caption: db.words.t("Loss"), xMost: run.numSteps || 0, marks: marks(run) }));
         fill(parts.rates, db.curve.chart(rateLines(run), { caption: db.words.t("Learning Rate"), xMost: run.numSteps || 0 }));
-        fill(parts.warnings, run.warnings.map((one) => el("li", {}, one.where ? `${one.where}: ` : "", db.words.said(one.text))));
+        fill(parts.warnings, run.warnings.map((one) => el("li", {}, one.where && !one.text.startsWith(one.where) ? `${one.where}: ` : "", db.words.said(one.text))));
         parts.warnings.parentElement.hidden = run.warnings.length === 0;
         previews(parts.previews, run);
     }
