@@ -3,13 +3,15 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const WAIT_MS = 350;
+    // A forecast takes the server a moment: it is asked for when nothing changes for a while.
+    const FORECAST_WAIT_MS = 900;
     const MOST_NAMED = 5;
     let asked = 0;
 
     function line() {
         const made = db.dom.el("div", { class: "dreambooth-plan", role: "status" });
         const draw = () => show(made);
-        db.store.listen(["plan", "problems", "isChecking"], draw);
+        db.store.listen(["plan", "problems", "isChecking", "forecast"], draw);
         draw();
         return made;
     }
@@ -34,6 +36,7 @@
         fill(
             made,
             plan.line ? el("div", { class: "dreambooth-plan-line" }, db.arithmetic.said(plan.line)) : null,
+            plan.line ? needs() : null,
             plan.line ? el("ul", { class: "dreambooth-reasons" }, reasons(plan).map((one) => el("li", {}, one))) : null,
             (plan.refused || []).map((one) => el("div", { class: "dreambooth-plan-problem" }, [one.where, db.words.told(one)].filter(Boolean).join(" "))),
             attention(),
@@ -49,6 +52,21 @@
         const names = [...new Set(problems.map((one) => db.presets.nameOf(String(one.where).split(" ")[0])))];
         const some = `${names.slice(0, MOST_NAMED).join(", ")}${names.length > MOST_NAMED ? ", …" : ""}`;
         return el("div", { class: "dreambooth-row" }, el("span", { class: "dreambooth-plan-problem" }, `${t("{count} settings need attention.", { count: problems.length })} ${some}`), button(t("All settings"), () => db.app.show("training"), { kind: "plain" }));
+    }
+
+    // Time and memory, with the reason on hover.
+    function needs() {
+        const t = db.words.t;
+        const found = db.store.get("forecast");
+        if (!found) return null;
+        const peak = db.text.bytes(found.peak);
+        const memory = found.room ? t("{needed} of {room}", { needed: peak, room: db.text.bytes(found.room) }) : peak;
+        const time = found.seconds ? t("about {time}", { time: db.text.seconds(found.seconds) }) : "";
+        const little = found.fits === false ? ` (${t("too little")})` : "";
+        const phases = Object.entries(found.phases).map(([name, one]) => `${name}: ${db.text.bytes(one.total)}`);
+        const offers = (found.offers || []).map((one) => `${Object.entries(one.changes).map(([path, value]) => `${path} = ${value}`).join(", ")}: ${db.text.bytes(one.peak)}`);
+        const title = [...phases, ...found.rests_on.map(db.words.said), ...offers].join("\n");
+        return db.dom.el("div", { class: found.fits === false ? "dreambooth-plan-problem" : "dreambooth-plan-line", title }, [time, `${t("Memory")}: ${memory}${little}`].filter(Boolean).join(", "));
     }
 
     // A reason behind each number.
@@ -77,6 +95,15 @@
         db.store.put("notices", answer.notices || []);
         db.store.put("problems", answer.problems || []);
         db.store.put("plan", answer.plan || null);
+        db.store.put("forecast", null);
+        if (answer.plan && answer.plan.line) window.setTimeout(() => look(number).catch(() => undefined), FORECAST_WAIT_MS);
+    }
+
+    // Without an answer the line does without: what is in the way of a run was said by the check.
+    async function look(number) {
+        if (number !== asked) return;
+        const found = await db.routes.forecast(db.models.wantedName(), db.schema.nested(db.store.get("values")));
+        if (number === asked) db.store.put("forecast", found);
     }
 
     function follow() {

@@ -11,6 +11,7 @@ from lib_dreambooth.base.showing import shown_bytes
 from lib_dreambooth.forecast.forecast import Forecast, Forecaster
 from lib_dreambooth.forecast.rehearsal import Manner
 from lib_dreambooth.forecast.remembered import EIGHT_BIT, remembered_bytes
+from lib_dreambooth.settings.meaning import is_adapter
 
 # How long a step takes beside one that keeps everything; computing twice was counted, the rest is a guess.
 SLOWER = {"off": 1.0, "some": 1.08, "on": 1.35, "offload": 1.6}
@@ -88,6 +89,13 @@ def _offers(forecaster: Forecaster, room: int) -> Iterator[Offer]:
     need = forecaster.of(least).bytes
     name = run.optimizer.name
     shapes = [tuple(one.shape) for one in forecaster.rehearsal.all_trained]
+    if run.length.accumulation > 1 and not is_adapter(run):
+        waiting = forecaster.of(Manner("on", is_in_system=True)).bytes
+        about = "gradients wait in system memory: the same result, slower"
+        yield Offer((("memory.gradients", "system"),), waiting, about)
+        alone = forecaster.of(Manner("on", is_fused=True)).bytes
+        about = "no accumulation, weights move in the backward pass: a smaller batch at a time"
+        yield Offer((("length.accumulation", 1), ("memory.fused_backward", "on")), alone, about)
     if EIGHT_BIT not in name.lower() and name.lower() in ("adamw", "lion"):
         small = f"{name}8bit"
         saved = remembered_bytes(name, shapes) - remembered_bytes(small, shapes)

@@ -208,16 +208,16 @@ class Forecaster:
         is_here = self.scene.run.ema.place == "card" or self.scene.kind == "cpu"
         return self._average_bytes if is_here else 0
 
-    @property
-    def _all_weights(self) -> int:
-        return self.rehearsal.bytes_of_parts(self.rehearsal.model.modules)
-
     def _load(self) -> PhaseNeed:
         """Every part is read whole in the file's precision, then turned into the run's one by one."""
-        weights = self._all_weights
-        if self.scene.kind == "cpu":
-            weights = max(weights, self.numbers.file_bytes)
-        return PhaseNeed(_only(WEIGHTS, weights), self.numbers.file_bytes, 0.0)
+        parts = list(self.rehearsal.model.modules)
+        turned = [self.rehearsal.bytes_of_parts([part]) for part in parts]
+        counts = [self.rehearsal.numbers_of(part) for part in parts]
+        read = [self.numbers.file_bytes * count / max(1, sum(counts)) for count in counts]
+        if self.scene.kind != "cpu":
+            return PhaseNeed(_only(WEIGHTS, sum(turned)), self.numbers.file_bytes, 0.0)
+        most = max(sum(turned[: place + 1]) + sum(read[place:]) for place in range(len(parts)))
+        return PhaseNeed(_only(WEIGHTS, round(most)), 0, 0.0)
 
     def _cache(self) -> PhaseNeed:
         run = self.scene.run

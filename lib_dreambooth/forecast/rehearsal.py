@@ -139,6 +139,10 @@ class Rehearsal:
     def trains_text(self) -> bool:
         return bool(self.words) or any(part.part not in (UNET, WORDS) for part in self.parts)
 
+    def numbers_of(self, part: str) -> int:
+        """How many numbers a part has."""
+        return sum(one.numel() for one in self.model.modules[part].parameters())
+
     @property
     def num_trained(self) -> int:
         return sum(parameter.numel() for parameter in self.all_trained)

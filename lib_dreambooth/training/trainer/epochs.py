@@ -13,6 +13,7 @@ from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.trainer.base_answers import Stored
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.measuring import measured_batches
+from lib_dreambooth.training.trainer.mishaps import trim_heap
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.texts import CachedTexts
 
@@ -44,6 +45,7 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
             control.check,
         )
     keep_in_bounds(ready)
+    trim_heap()
     return filled
 
 

@@ -62,6 +62,7 @@ from lib_dreambooth.training.trainer.base_answers import (
     stored_bytes,
 )
 from lib_dreambooth.training.trainer.control import Control
+from lib_dreambooth.training.trainer.mishaps import trim_heap
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
 from lib_dreambooth.training.trainer.texts import CachedTexts, LiveTexts, Texts
@@ -118,6 +119,8 @@ class Preparer:
             merge_files(settings.merge, model.modules, names_of(model.source.kind), family.name)
         for part in model.modules:
             model.to(part, self.device, self._dtype_of(part))
+            # What the part was before is as large again on a CPU.
+            trim_heap()
         if self.run.memory.channels_last == "on":
             model.unet.to(memory_format=torch.channels_last)
         return model
