@@ -163,7 +163,7 @@ def body_of(route: Route, request: Request, data: bytes) -> Any:
         elif kind == FORM:
             values |= dict(parse_qsl(data.decode("utf-8", "replace")))
         known = {field.encode_name for field in msgspec.structs.fields(route.body)}
-        taken = {name: value for name, value in values.items() if name in known - {REST}}
+        taken: dict[str, Any] = {name: value for name, value in values.items() if name in known - {REST}}
         if REST in known:
             taken[REST] = {name: value for name, value in values.items() if name not in taken}
         return typed(taken, route.body)
