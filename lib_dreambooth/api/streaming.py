@@ -17,6 +17,9 @@ POLL_S = 0.25
 # Proxies close what says nothing for a minute.
 COMMENT_EVERY_S = 15.0
 PORTION = 500
+# How long a browser waits before it takes up a lost stream. A page left open asks a WebUI that is just starting:
+# a request between the start of AUTOMATIC1111's page and that of its API (0.3 s) ends its start with an error.
+AGAIN_MS = 15_000
 # A proxy that collects the stream first would make it useless, and so would the WebUI's gzip, which leaves
 # alone what has an encoding.
 HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store", "Content-Encoding": "identity"}
@@ -33,7 +36,7 @@ async def lines(path: Path, since: int) -> AsyncIterator[str]:
     """The text of the stream."""
     follower = Follower(path, since)
     quiet_s = 0.0
-    yield "retry: 1000\n\n"
+    yield f"retry: {AGAIN_MS}\n\n"
     while True:
         # The first look may read a long file.
         found = await asyncio.get_running_loop().run_in_executor(None, follower.poll)

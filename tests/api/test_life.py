@@ -264,7 +264,7 @@ def test_a_stream_is_taken_up_by_number(tmp_path: Path) -> None:
         return found
 
     opening, kept, new = asyncio.run(look())
-    assert opening == "retry: 1000\n\n"
+    assert opening == "retry: 15000\n\n"
     assert [line for line in kept.split("\n") if line.startswith("id:")] == ["id: 4", "id: 5"]
     assert new.startswith('id: 6\ndata: {"kind":"step","sequence":6,')
     run.log.close()
