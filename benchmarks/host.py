@@ -53,7 +53,12 @@ def measured(bench: contest.Bench, family: str, args: Any) -> dict[str, Any]:
     """Every program on one family."""
     one = contest.case(family, size="small", side=SIDES[family])
     plain = contest.case(family, size="small", side=SIDES[family], ours=SETTINGS)
-    wanted = {"ours": (contest.OURS, one), "plain": (contest.PLAIN, plain)}
+    joined = contest.case(family, size="small", side=SIDES[family], ours={"memory": {"joined": "on"}})
+    wanted = {
+        "ours": (contest.OURS, one),
+        "ours, joined": (contest.OURS, joined),
+        "plain": (contest.PLAIN, plain),
+    }
     if bench.peer is not None:
         wanted["kohya"] = (contest.KOHYA, one)
     with bench.runners(wanted) as runners:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.race import command, contest, table  # noqa: E402
+from benchmarks.race.checkpoints import SIZES  # noqa: E402
 
 ON_CPU: dict[str, dict[str, Any]] = {"sd1 lora 256 x1": {"side": 256}}
 ON_CARD: dict[str, dict[str, Any]] = {
@@ -38,12 +39,13 @@ def main() -> int:
     cases = ON_CARD if has_card else ON_CPU
     parser = command.parser(__doc__)
     parser.add_argument("--steps", type=int, default=20 if has_card else 1)
+    parser.add_argument("--size", choices=SIZES, default="real")
     parser.add_argument("--cases", nargs="+", choices=list(cases), default=list(cases))
     args = parser.parse_args()
     found = {}
     with command.bench(args) as bench:
         for name in args.cases:
-            found[name] = measured(bench, contest.case(**cases[name]), args)
+            found[name] = measured(bench, contest.case(size=args.size, **cases[name]), args)
     table.printed(
         HEAD,
         [

@@ -95,9 +95,10 @@ def lines(case: str, rows: dict[str, Any]) -> list[list[Any]]:
             found.append([case, name, row["failed"], *[""] * 5])
             continue
         peak = "peak_allocated_bytes" if "peak_allocated_bytes" in row else "peak_resident_bytes"
-        of_peer = [row[key] / peer[key] if key in peer else "" for key in ("step_wall_s", "step_cpu_s", peak)]
-        wall, cpu, memory = of_peer
-        found.append([case, name, row["step_wall_s"], row["step_cpu_s"], wall, cpu, row[peak] / GIB, memory])
+        keys = ("step_wall_s", "step_cpu_s", peak, f"whole_{peak}")
+        wall, cpu, memory, whole = (row[key] / peer[key] if key in peer else "" for key in keys)
+        times = [row["step_wall_s"], row["step_cpu_s"], wall, cpu]
+        found.append([case, name, *times, row[peak] / GIB, memory, row[f"whole_{peak}"] / GIB, whole])
     return found
 
 

@@ -81,11 +81,17 @@ class Bench:
         }
         if program != KOHYA:
             command = ours.arguments(one, files)
-            return Runner(program, ROOT, one["size"], command, work / "log.txt")
+            return self._named(Runner(program, ROOT, one["size"], command, work / "log.txt"))
         assert self.peer is not None
         files |= {"kohya_pictures": str(work / "pictures"), "kohya_output": str(work / "output")}
         command = kohya.arguments(one, files | {"tokenizers": str(work / "tokenizers")})
-        return Runner(KOHYA, self.peer.folder, one["size"], command, work / "log.txt", self.peer.python)
+        runner = Runner(KOHYA, self.peer.folder, one["size"], command, work / "log.txt", self.peer.python)
+        return self._named(runner)
+
+    def _named(self, runner: Runner) -> Runner:
+        """Its command as results tell it: where files lay for a while says nothing."""
+        runner.command = [text.replace(str(self.folder), "FOLDER") for text in runner.command]
+        return runner
 
     def checkpoint(self, family: str, size: str) -> Path:
         path = self.folder / f"{family}-{size}.safetensors"

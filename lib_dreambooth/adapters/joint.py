@@ -34,7 +34,6 @@ class Joint:
         self.networks = list(networks)
         self._scale = self.networks[0].scale
         self._has_bias = self.layers[0].bias is not None
-        self._packs: dict[str, Tensor] = {}
         self._asked: Tensor | None = None
         self._waiting: list[Tensor | None] = []
 
@@ -67,42 +66,45 @@ class Joint:
 
     def weight(self) -> Tensor:
         """The layers' weights one below the other [n O, I]."""
-        return self._packed("weight", [layer.weight for layer in self.layers])
+        return packed([layer.weight for layer in self.layers])
 
     def bias(self) -> Tensor | None:
         """[n O]"""
-        return self._packed("bias", [layer.bias for layer in self.layers]) if self._has_bias else None
+        return packed([layer.bias for layer in self.layers]) if self._has_bias else None
 
     def down(self) -> Tensor:
         """[n r, I]"""
-        return self._packed("down", [network.down for network in self.networks])
+        return packed([network.down for network in self.networks])
 
     def up(self) -> Tensor:
         """[n O, r]"""
-        return self._packed("up", [network.up for network in self.networks])
+        return packed([network.up for network in self.networks])
 
-    def _packed(self, name: str, parameters: Sequence[nn.Parameter]) -> Tensor:
-        """Several tensors as one that they are parts of, so that nothing is copied in a step.
 
-        Whoever moves them to another place gives them memory of their own: then they are packed anew.
-        """
-        if len(parameters) == 1:
-            return parameters[0].detach()
-        pack = self._packs.get(name)
-        if pack is None or not is_pack_of(pack, parameters):
-            pack = torch.cat([parameter.detach() for parameter in parameters])
-            self._packs[name] = pack
-            for parameter, part in zip(parameters, pack.chunk(len(parameters)), strict=True):
-                parameter.data = part
+def packed(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Several tensors as one that they are parts of, so that nothing is copied in a step.
+
+    Nobody else holds on to it: whoever moves the tensors to another place gives them memory of their own and
+    this one back, and the next step packs them anew.
+    """
+    first = parameters[0].detach()
+    if len(parameters) == 1:
+        return first
+    if not lie_together(parameters):
+        pack = torch.cat([parameter.detach() for parameter in parameters])
+        for parameter, part in zip(parameters, pack.chunk(len(parameters)), strict=True):
+            parameter.data = part
         return pack
+    shape = (len(parameters) * len(first), *first.shape[1:])
+    return first.as_strided(shape, first.stride(), first.storage_offset())
 
 
-def is_pack_of(pack: Tensor, parameters: Sequence[Tensor]) -> bool:
-    """Whether the tensors are the rows of `pack`, in its very memory."""
-    size = pack.nbytes // len(parameters)
-    start = pack.data_ptr()
-    return all(
-        parameter.data_ptr() == start + place * size and parameter.dtype == pack.dtype
+def lie_together(parameters: Sequence[Tensor]) -> bool:
+    """Whether tensors of one shape lie one behind the other in one piece of memory."""
+    first = parameters[0]
+    size, start, memory = first.nbytes, first.data_ptr(), first.untyped_storage().data_ptr()
+    return first.is_contiguous() and all(
+        parameter.data_ptr() == start + place * size and parameter.untyped_storage().data_ptr() == memory
         for place, parameter in enumerate(parameters)
     )
 

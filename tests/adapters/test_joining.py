@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.race.counting import Counting
 from lib_dreambooth.adapters.attached import Attached
@@ -147,6 +148,24 @@ def test_weights_that_were_moved_are_packed_anew(model: LoadedModel, network: At
         for part in network.parts():
             part.parameter.data = part.parameter.data.clone()
         assert_alike(step(model, network), wanted, 1e-5)
+
+
+def test_weights_that_left_take_no_memory(model: LoadedModel, network: Attached) -> None:
+    attention = "mid_block.attentions.0.transformer_blocks.0.attn1"
+    layers: list[Any] = [network.layer(Target(UNET, f"{attention}.to_{name}")) for name in "qkv"]
+
+    def memory() -> set[int]:
+        return {layer.weight.untyped_storage().data_ptr() for layer in layers}
+
+    with joined(network):
+        step(model, network)
+        [pack] = memory()
+        for layer in layers:
+            layer.weight.data = layer.weight.data.clone()
+        tensors = [one for one in gc.get_objects() if type(one) in (Tensor, nn.Parameter)]
+        assert not [one for one in tensors if one.untyped_storage().data_ptr() == pack]
+        step(model, network)
+        assert len(memory()) == 1
 
 
 def test_a_state_is_whole_and_can_be_put_back(model: LoadedModel, network: Attached) -> None:

@@ -66,11 +66,12 @@ def test_fewer_operators_for_the_same_loss(counted: Any, path: str) -> None:
     assert found == pytest.approx(wanted, rel=1e-9)
 
 
-def test_auto_is_on_where_nothing_is_compiled(counted: Any) -> None:
+def test_auto_is_lean_where_nothing_is_compiled_and_joins_nothing(counted: Any) -> None:
     plain, _ = counted(OFF)
-    auto, _ = counted({"memory.joined": "auto", "memory.lean": "auto"})
-    compiled, _ = counted({"memory.joined": "auto", "memory.lean": "auto", "memory.compile": "on"})
-    assert auto < plain == compiled
+    auto, _ = counted({"memory.lean": "auto"})
+    lean, _ = counted({**OFF, "memory.lean": "on"})
+    compiled, _ = counted({"memory.lean": "auto", "memory.compile": "on"})
+    assert auto == lean < plain == compiled
 
 
 def optimizer_calls(one_call: str) -> tuple[int, list[torch.Tensor]]:
@@ -101,7 +102,9 @@ def test_the_committed_losses_hold_with_everything_on(tmp_path: Any, monkeypatch
     taken = []
 
     def step(model: LoadedModel, *given: Any) -> Any:
-        with shortened(SimpleNamespace(run=made_run(), trained=trained[-1], model=model)):  # type: ignore[arg-type]
+        with shortened(
+            SimpleNamespace(run=made_run({"memory.joined": "on"}), trained=trained[-1], model=model)
+        ):  # type: ignore[arg-type]
             taken.append(1)
             return micro_step(model, *given)
 

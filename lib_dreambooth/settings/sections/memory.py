@@ -174,8 +174,8 @@ class Memory(Section, frozen=True, kw_only=True):
         Option(
             "Networks Joined with Layers",
             "Compute a plain LoRA in one expression with its layer, and queries, keys and values together: "
-            "fewer operations for the same numbers but for rounding. Off only for comparison. Auto: on, "
-            "unless blocks are compiled.",
+            "a third fewer operations for the same numbers but for rounding. Auto: off, until it was "
+            "measured to win: on CPUs Python takes longer than it saves.",
             choices=AUTO_ON_OFF,
             when=is_("network.kind", "lora"),
         ),
