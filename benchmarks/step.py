@@ -34,7 +34,7 @@ ON_CARD: dict[str, dict[str, Any]] = {
         "checkpointing": True,
     },
 }
-HEAD = ("case", "program", "s a step", "cpu s", "of peer", "cpu of peer", "peak GiB", "of peer")
+HEAD = ("case", "program", "s", "cpu s", "of peer", "cpu", "GiB in steps", "of peer", "GiB in all", "of peer")
 GIB = 2**30
 
 
@@ -83,6 +83,9 @@ def together(bench: contest.Bench, wanted: Any, args: Any) -> dict[str, Any]:
         rows = contest.by_turns(runners, args.steps, args.rounds)
         for name, runner in runners.items():
             rows[name] |= {"first": runner.first, "command": runner.command}
+            # Reading the model included.
+            for key in [key for key in runner.first if key.startswith("peak_")]:
+                rows[name][f"whole_{key}"] = max(rows[name][key], runner.first[key])
     return rows
 
 
@@ -92,7 +95,7 @@ def lines(case: str, rows: dict[str, Any]) -> list[list[Any]]:
     found: list[list[Any]] = []
     for name, row in rows.items():
         if "failed" in row:
-            found.append([case, name, row["failed"], *[""] * 5])
+            found.append([case, name, row["failed"], *[""] * 7])
             continue
         peak = "peak_allocated_bytes" if "peak_allocated_bytes" in row else "peak_resident_bytes"
         keys = ("step_wall_s", "step_cpu_s", peak, f"whole_{peak}")
