@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,9 +45,8 @@ def counted(model: LoadedModel) -> Iterator[Any]:
         names = names_of(model.source.kind)
         trained = attach(run, model.modules, names, "sd1", rules=model.rules, dtype=torch.float64)
         made.append(trained)
-        ready: Any = SimpleNamespace(run=run, trained=trained, model=model)
         states = partial(caption_states, model, style=curves.STYLE)
-        with shortened(ready), Counting() as counting:
+        with shortened(run, trained, model.unet), Counting() as counting:
             loss = micro_step(model, Objective(run, model), made_batch(), states).total
             loss.backward()  # type: ignore[no-untyped-call]
         trained.eject()
@@ -102,9 +100,7 @@ def test_the_committed_losses_hold_with_everything_on(tmp_path: Any, monkeypatch
     taken = []
 
     def step(model: LoadedModel, *given: Any) -> Any:
-        with shortened(
-            SimpleNamespace(run=made_run({"memory.joined": "on"}), trained=trained[-1], model=model)
-        ):  # type: ignore[arg-type]
+        with shortened(made_run({"memory.joined": "on"}), trained[-1], model.unet):
             taken.append(1)
             return micro_step(model, *given)
 
