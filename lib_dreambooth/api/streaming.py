@@ -17,8 +17,8 @@ POLL_S = 0.25
 # Proxies close what says nothing for a minute.
 COMMENT_EVERY_S = 15.0
 PORTION = 500
-# How long a browser waits before it takes up a lost stream. A page left open asks a WebUI that is just starting:
-# a request between the start of AUTOMATIC1111's page and that of its API (0.3 s) ends its start with an error.
+# How long a browser waits before it takes up a lost stream. A page left open asks a WebUI that is just
+# starting, and a request between AUTOMATIC1111's page and its API (0.3 s) ends that start with an error.
 AGAIN_MS = 15_000
 # A proxy that collects the stream first would make it useless, and so would the WebUI's gzip, which leaves
 # alone what has an encoding.
