@@ -67,15 +67,18 @@ def cost(manner: Manner) -> float:
 
 
 def fitted(of: Callable[[Manner], Forecast], candidates: Sequence[Manner], room: int | None) -> Fit:
-    """The first candidate that fits; the one that needs least where none does."""
+    """The first candidate whose steps fit; the one whose steps need least where none does.
+
+    `fits` is about all phases: the others take what they take.
+    """
     if room is None:
         return Fit(of(candidates[0]), None)
     found: list[Forecast] = []
     for manner in candidates:
         found.append(of(manner))
-        if found[-1].bytes <= usable(room):
-            return Fit(found[-1], fits=True)
-    return Fit(min(found, key=lambda one: one.bytes), fits=False)
+        if found[-1].step_bytes <= usable(room):
+            return Fit(found[-1], fits=found[-1].bytes <= usable(room))
+    return Fit(min(found, key=lambda one: one.step_bytes), fits=False)
 
 
 def offers(forecaster: Forecaster, room: int) -> list[Offer]:

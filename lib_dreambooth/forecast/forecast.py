@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from lib_dreambooth.base.showing import shown_bytes, shown_seconds
 from lib_dreambooth.forecast.machine import Speed
-from lib_dreambooth.forecast.meter import OPTIMIZER, PARTS, WEIGHTS, Peak, Work
+from lib_dreambooth.forecast.meter import ACTIVATIONS, OPTIMIZER, PARTS, WEIGHTS, WORKSPACE, Peak, Work
 from lib_dreambooth.forecast.rehearsal import Manner, Passed, Rehearsal, Scene
 from lib_dreambooth.forecast.remembered import FLOAT, moving_bytes, remembered_bytes
 from lib_dreambooth.settings.meaning import is_adapter
@@ -17,6 +19,9 @@ from lib_dreambooth.settings.meaning import is_adapter
 LOAD, CACHE, STEP, SAVE, PREVIEW = "load", "cache", "step", "save", "preview"
 PHASES = (LOAD, CACHE, STEP, SAVE, PREVIEW)
 Size = tuple[int, int]
+# Measured with glibc. With every block a mapping of its own the graph's sum was met within 2 %, but steps were
+# a third slower.
+GAPS = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Forecast:
     @property
     def plain_bytes(self) -> int:
         """The peak on the device by the graph alone."""
-        return self.phases[self.largest].total
+        return with_gaps(self.kind, self.phases[self.largest].parts)
 
     @property
     def plain_seconds_per_step(self) -> float | None:
@@ -88,7 +93,7 @@ class Forecast:
     @property
     def step_bytes(self) -> int:
         """The peak of the steps, which can be taken more sparingly."""
-        return round(self.phases[STEP].total * self.factor)
+        return round(with_gaps(self.kind, self.phases[STEP].parts) * self.factor)
 
     @property
     def host_bytes(self) -> int:
@@ -132,6 +137,24 @@ class Forecast:
         }
 
 
+def with_gaps(kind: str, parts: Peak) -> int:
+    """The sum; with what the C library's heap keeps between blocks that come and go, on a CPU."""
+    moving = parts[ACTIVATIONS] + parts[WORKSPACE]
+    return sum(parts) + (round(GAPS * moving) if kind == "cpu" else 0)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's collector for a moment: it takes a third of the time for nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class Forecaster:
     """Forecasts of one scene; what does not depend on how steps are taken is worked out once."""
 
@@ -148,11 +171,16 @@ class Forecaster:
         self.speed = speed
         self.factor = factor
         self.pace = pace
-        self.rehearsal = Rehearsal(scene)
+        with uncollected():
+            self.rehearsal = Rehearsal(scene)
         self._steps: dict[tuple[Manner, int, Size], Passed] = {}
 
     def of(self, manner: Manner) -> Forecast:
         """The run's needs where its steps are taken so."""
+        with uncollected():
+            return self._of(manner)
+
+    def _of(self, manner: Manner) -> Forecast:
         run = self.scene.run
         step = self.step(manner)
         per_step = self._seconds(step.work.times(self.numbers.mean_share * run.length.accumulation))

@@ -147,10 +147,12 @@ def test_a_plan_in_a_line(made: Made, tmp_path: Path) -> None:
     assert made.post("/plan", {"settings": lost}, 422)["error"]["code"] == "folder-missing"
 
 
-def test_a_forecast_of_a_run(made: Made, tmp_path: Path) -> None:
+def test_a_forecast_of_a_run(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
     found = made.post("/forecast", {"settings": short_run(tmp_path / "p")})
     assert (found["memory"], found["room"], found["fits"]) == ("cpu", None, None)
-    assert found["peak"] == max(phase["total"] for phase in found["phases"].values()) > 40_000_000
+    assert found["peak"] >= max(phase["total"] for phase in found["phases"].values()) > 40_000_000
     assert sum(found["phases"]["step"]["parts"].values()) == found["phases"]["step"]["total"]
     assert found["seconds"] > 0
     assert not made.host.paths.models.exists()
