@@ -66,7 +66,7 @@ def test_each_way_of_saving_saves() -> None:
 def test_gradients_of_earlier_batches_are_there_from_the_start() -> None:
     once = step(Rehearsal(scene(MINI, WHOLE, CPU)))
     added = Rehearsal(scene(MINI, {**WHOLE, "length": {"accumulation": 4}}, CPU))
-    assert step(added).peak[GRADIENTS] == added.bytes_of_trained > once.peak[GRADIENTS]
+    assert step(added).peak[GRADIENTS] == added.bytes_of_trained >= once.peak[GRADIENTS]
 
 
 def test_mixed_precision_copies_what_learns_and_halves_what_does_not() -> None:
