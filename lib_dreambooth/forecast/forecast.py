@@ -19,8 +19,8 @@ from lib_dreambooth.settings.meaning import is_adapter
 LOAD, CACHE, STEP, SAVE, PREVIEW = "load", "cache", "step", "save", "preview"
 PHASES = (LOAD, CACHE, STEP, SAVE, PREVIEW)
 Size = tuple[int, int]
-# Measured with glibc. With a mapping for every block the graph's sum was met within 2 %, but steps were a third
-# slower.
+# Measured with glibc. With a mapping for each block the graph's sum was met within 2 %, but steps were slower
+# by a third.
 GAPS = 0.5
 
 

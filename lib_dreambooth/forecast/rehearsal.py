@@ -366,7 +366,8 @@ class Rehearsal:
                 handle.remove()
 
     def _projected(self, encoder: TextEncoder) -> int:
-        return int(encoder.module.text_projection.weight.shape[0])  # type: ignore[union-attr]
+        projection: Any = encoder.module.text_projection
+        return int(projection.weight.shape[0])
 
     def _empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=META)
