@@ -83,7 +83,7 @@ def stepper(optimizer: Optimizer, monkeypatch: pytest.MonkeyPatch, losses: list[
         parts = [part for mover in optimizer.movers for part in mover.parts]
         give_gradients(parts, step)  # type: ignore[arg-type]
         if losses[step] != losses[step]:
-            parts[0].parameter.grad *= NAN
+            parts[0].parameter.grad = torch.full_like(parts[0].parameter, NAN)
         return torch.tensor(losses[step])
 
     monkeypatch.setattr(found, "_gradients", gradients)
