@@ -39,7 +39,7 @@ def forecaster(kind: FileKind, side: int, changes: dict[str, Any]) -> Forecaster
         (
             SDXL,
             1024,
-            {**HALF_WHOLE, **UNET_ALONE, "optimizer": {"name": "AdaFactor", "max_grad_norm": 0}},
+            {**HALF_WHOLE, **UNET_ALONE, "optimizer": {"name": "Lion8bit", "max_grad_norm": 0}},
             (False, True),
             12,
         ),
