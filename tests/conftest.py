@@ -77,6 +77,16 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def stay_out_of_the_home_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the program keeps for its user on this machine is not for tests to read or write."""
+    folder = str(tmp_path_factory.mktemp("home"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, folder)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def stay_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test of ours reaches another machine; what would, fails here and now."""
