@@ -16,7 +16,8 @@ from lib_dreambooth.hosts.ui_command import HERE, bound, made_app, put_mini
 from lib_dreambooth.jobs.worker import Worker
 from tests.browser.chromium import Chromium, Page
 
-FIRST_PORT = 17870
+# Any that is free: of two that are bound at one moment only one could be listened at.
+ANY_PORT = 0
 # Where screenshots are kept, for whoever wants to look at them.
 SHOTS = "DREAMBOOTH_SCREENSHOTS"
 
@@ -41,7 +42,7 @@ class Served:
         self.host = HostIn(root / "models", language)
         put_mini(self.host.paths)
         self.worker = Worker(self.host)
-        socket = bound(HERE, FIRST_PORT)
+        socket = bound(HERE, ANY_PORT)
         self.address = f"http://{HERE}:{socket.getsockname()[1]}/"
         config = uvicorn.Config(made_app(self.host, self.worker, users or {}), log_level="warning")
         self.server = uvicorn.Server(config)
