@@ -20,7 +20,7 @@ LOAD, CACHE, STEP, SAVE, PREVIEW = "load", "cache", "step", "save", "preview"
 PHASES = (LOAD, CACHE, STEP, SAVE, PREVIEW)
 Size = tuple[int, int]
 # Measured with glibc. With a mapping for each block the graph's sum was met within 2 %, but steps were slower
-# by a third.
+# by half.
 GAPS = 0.5
 
 
