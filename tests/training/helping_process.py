@@ -21,6 +21,7 @@ from lib_dreambooth.jobs.together import follow
 from lib_dreambooth.jobs.training import TrainingJob
 from lib_dreambooth.runs.commands import StopAfterStep
 from lib_dreambooth.runs.events import Event, Step
+from lib_dreambooth.training.optimizers.optimizer import Optimizer
 from lib_dreambooth.training.processes import Processes, launched
 from lib_dreambooth.training.trainer import preparing
 from tests.training.made_runs import MadeRun
@@ -37,35 +38,35 @@ def in_double_precision() -> None:
     preparing.resolve = lambda *args, **named: replace(resolved(*args, **named), **wide)  # type: ignore[arg-type]
 
 
-def keeping_gradients(path: Path) -> None:
-    """Writes the gradients of the first step, added up over all processes."""
-    summed = Processes.sum_gradients
+def keeping_gradients(path: Path, process: Processes) -> None:
+    """Writes the gradients of the first step as they are before the weights move: those of all processes."""
+    clip = Optimizer.clip
 
-    def kept(self: Any, parameters: list[Tensor]) -> None:
-        summed(self, parameters)
-        if self.is_main and not path.exists():
-            torch.save([parameter.grad for parameter in parameters], path)
+    def kept(self: Optimizer, loss_scale: float = 1.0) -> Tensor:
+        if process.is_main and not path.exists():
+            torch.save([grad for mover in self.moving() for grad in mover.gradients()], path)
+        return clip(self, loss_scale)
 
-    Processes.sum_gradients = kept  # type: ignore[method-assign, assignment]
+    Optimizer.clip = kept  # type: ignore[method-assign]
 
 
 def carry_on(orders: Sequence[Mapping[str, Any]]) -> None:
     """One run after the other."""
     torch.set_num_threads(1)
-    resolve, summed = preparing.resolve, Processes.sum_gradients
+    resolve, clip = preparing.resolve, Optimizer.clip
     for order in orders:
         os.environ["MASTER_PORT"] = str(order.get("port", 0))
         root = Path(order["root"])
-        preparing.resolve, Processes.sum_gradients = resolve, summed  # type: ignore[method-assign]
+        preparing.resolve, Optimizer.clip = resolve, clip  # type: ignore[method-assign]
         if order.get("double"):
             in_double_precision()
-        keeping_gradients(root / GRADIENTS)
         process = launched()
+        keeping_gradients(root / GRADIENTS, process)
         if process.is_main:
             job_of(root, order, process).run()
         else:
             assert follow(process) is ("stop_at" not in order)
-    preparing.resolve, Processes.sum_gradients = resolve, summed  # type: ignore[method-assign]
+    preparing.resolve, Optimizer.clip = resolve, clip  # type: ignore[method-assign]
 
 
 def job_of(root: Path, order: Mapping[str, Any], process: Processes) -> TrainingJob:
