@@ -342,12 +342,7 @@ class Rehearsal:
         layer = self.scene.run.model.clip_skip if encoder.rule.takes_clip_skip else encoder.rule.layer
         with self._words_in(encoder):
             output = encoder.module(input_ids=ids, output_hidden_states=layer > 1)
-        states = output.last_hidden_state
-        if layer > 1:
-            states = output.hidden_states[-layer]
-            if encoder.rule.has_final_norm:
-                states = encoder.inner.final_layer_norm(states)
-        return states, output.text_embeds if encoder.rule.is_pooled else None
+        return encoder.states_of(output, layer)
 
     @contextlib.contextmanager
     def _words_in(self, encoder: TextEncoder) -> Iterator[None]:

@@ -60,6 +60,10 @@ class TextEncoder:
         ids = torch.tensor([row.ids for row in rows], device=self.device)
         with vectors_in_place(self.token_embedding, rows, vectors or {}):
             output = self.module(input_ids=ids, output_hidden_states=layer > 1)
+        return self.states_of(output, layer)
+
+    def states_of(self, output: Any, layer: int) -> tuple[Tensor, Tensor | None]:
+        """What the rule takes from the output: the states, `layer` from the end, and the pooled ones."""
         # The last layer comes out normalised, those before do not.
         states = output.last_hidden_state
         if layer > 1:
