@@ -76,7 +76,8 @@ def say_going_on(job: TrainingJob, plan: RunPlan, standing: Standing, out: Out) 
 
     Raises UserError for what cannot be.
     """
-    from lib_dreambooth.jobs.on_resume import changes_for_rest, rates_text, settings_of_state
+    from lib_dreambooth.jobs.going_on import changes_for_rest
+    from lib_dreambooth.jobs.on_resume import rates_text, settings_of_state
 
     todo = "--steps N trains N steps more, --over starts over from the base."
     changes = changes_for_rest(job, plan, standing, todo)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.jobs.earlier import earlier_results
+from lib_dreambooth.jobs.on_resume import changed_settings
+from lib_dreambooth.jobs.plan import RunPlan
 from lib_dreambooth.jobs.record import new_run_id
 from lib_dreambooth.jobs.standing import Standing, settings_text, standing_of
 from lib_dreambooth.jobs.together import for_processes
@@ -17,6 +19,7 @@ from lib_dreambooth.settings.files import load_text, review_text
 from lib_dreambooth.settings.reading import update
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.places import Folders
+from lib_dreambooth.training.resuming import Difference, refuse_unsafe
 from lib_dreambooth.training.state import TrainingState
 
 log = logging.getLogger(__name__)
@@ -108,3 +111,25 @@ def started_over_again(
     """The job that begins from the base again with the settings of the last run; raises UserError."""
     text = settings_text(folder, standing_of(folder)) or load_text(folder.settings_path)
     return started_over(folder, change(review_text(text, folder.settings_path.name).sourced), results)
+
+
+def changes_for_rest(job: TrainingJob, plan: RunPlan, standing: Standing, todo: str) -> list[Difference]:
+    """The settings that are different when this job goes on with the last run.
+
+    Raises UserError where nothing is left to do (`todo` says then what is), or a change forbids it.
+    """
+    state, total = job.state, plan.length.total_steps
+    step = state.step if state is not None else 0
+    is_over = not standing.has_rest and total == standing.num_steps
+    if is_over or (total is not None and step >= total):
+        raise UserError(
+            f"the last run is finished, after {max(step, standing.ended_at):,} steps.",
+            where=job.folder.name,
+            todo=todo,
+            code="run-finished",
+        )
+    if state is None:
+        return []
+    changes = changed_settings(state, plan.run)
+    refuse_unsafe(changes)
+    return changes

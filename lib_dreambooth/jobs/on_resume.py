@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.jobs.plan import RunPlan
-from lib_dreambooth.jobs.standing import Standing
-from lib_dreambooth.jobs.training import TrainingJob
 from lib_dreambooth.settings.files import review_text
 from lib_dreambooth.settings.length import LengthPlan, plan_length
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.rates.of_run import rates_of
 from lib_dreambooth.training.resume_rules import rule_of
-from lib_dreambooth.training.resuming import Difference, differences_on_resume, refuse_unsafe
+from lib_dreambooth.training.resuming import Difference, differences_on_resume
 from lib_dreambooth.training.state import TrainingState
-
-
-def changes_for_rest(job: TrainingJob, plan: RunPlan, standing: Standing, todo: str) -> list[Difference]:
-    """The settings that are different when this job goes on with the last run.
-
-    Raises UserError where nothing is left to do (`todo` says then what is), or a change forbids it.
-    """
-    state, total = job.state, plan.length.total_steps
-    step = state.step if state is not None else 0
-    is_over = not standing.has_rest and total == standing.num_steps
-    if is_over or (total is not None and step >= total):
-        raise UserError(
-            f"the last run is finished, after {max(step, standing.ended_at):,} steps.",
-            where=job.folder.name,
-            todo=todo,
-            code="run-finished",
-        )
-    if state is None:
-        return []
-    changes = changed_settings(state, plan.run)
-    refuse_unsafe(changes)
-    return changes
 
 
 def changed_settings(state: TrainingState, run: Run) -> list[Difference]:

@@ -12,9 +12,8 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import Host, HostPaths
 from lib_dreambooth.jobs.completing import kind_of_base, on_base
 from lib_dreambooth.jobs.entries import RESUME, TRAIN, Entry, new_entry
-from lib_dreambooth.jobs.going_on import no_state, resumed, started_over
+from lib_dreambooth.jobs.going_on import changes_for_rest, no_state, resumed, started_over
 from lib_dreambooth.jobs.new_words import words_with_host
-from lib_dreambooth.jobs.on_resume import changes_for_rest
 from lib_dreambooth.jobs.plan import RunPlan, plan_run
 from lib_dreambooth.jobs.standing import Standing, standing_of, unfinished
 from lib_dreambooth.jobs.training import TrainingJob

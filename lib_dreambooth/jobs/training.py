@@ -15,6 +15,7 @@ from lib_dreambooth.base.host import Alone, Sharing
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.jobs.completing import complete, on_base
 from lib_dreambooth.jobs.new_words import check_words
+from lib_dreambooth.jobs.on_resume import changed_settings
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
 from lib_dreambooth.jobs.report.told import told_facts
 from lib_dreambooth.jobs.report.writing import write_report
@@ -34,6 +35,7 @@ from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.logs.starting import outside_logs
 from lib_dreambooth.training.processes import ALONE, Processes, device_for, leave
+from lib_dreambooth.training.resuming import refuse_unsafe
 from lib_dreambooth.training.state import TrainingState
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.preparing import Rooms
@@ -73,8 +75,10 @@ class TrainingJob:
         """Trains; raises UserError with everything that stands in the way."""
         with held(self.folder.path), awake():
             sourced = complete(on_base(self.sourced, Path(self.folder.checked_base().path)))
-            # Before anything is kept: a device that is not here is no run.
+            # Before anything is kept: a device that is not here is no run, nor is what a state forbids.
             device_for(sourced.run.memory.device, self.process, self.host_device)
+            if self.state is not None:
+                refuse_unsafe(changed_settings(self.state, sourced.run))
             found = check_words(sourced.run, self.results, self.earlier)
             copy = self.folder.keep_settings(text_of(sourced))
             try:
