@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lib_dreambooth.adapters.attached import Attached
 from lib_dreambooth.adapters.joint import Joint, is_joinable
 from lib_dreambooth.adapters.low_rank import LowRank
+from lib_dreambooth.base.forwards import forwards_taken
 from lib_dreambooth.formats.adapter_names import Target
 
 # Layers of an attention that read the same tensor, first the one that is asked first.
@@ -30,26 +31,16 @@ def joined(network: Attached) -> Iterator[int]:
     Passes without gradients, those for pictures, go the usual way: they give what files give.
     """
     targets = [target for group in groups(network) for target in group]
-    changed: list[tuple[nn.Module, Any]] = []
-    with network.unhooked(targets):
-        try:
-            for group in groups(network):
-                layers = [network.layer(target) for target in group]
-                networks = [network.adapters[target] for target in group]
-                assert all(isinstance(one, LowRank) for one in networks)
-                joint = Joint(layers, networks)  # type: ignore[arg-type]
-                for place, (target, layer) in enumerate(zip(group, layers, strict=True)):
-                    changed.append((layer, layer.__dict__.get("forward")))
-                    strengths, part = network.strengths, target.part
-                    layer.forward = functools.partial(  # type: ignore[method-assign]
-                        output, joint, place, layer.forward, strengths, part
-                    )
-            yield len(targets)
-        finally:
-            for layer, own in reversed(changed):
-                del layer.forward
-                if own is not None:
-                    layer.forward = own  # type: ignore[method-assign]
+    with network.unhooked(targets), forwards_taken() as take:
+        for group in groups(network):
+            layers = [network.layer(target) for target in group]
+            networks = [network.adapters[target] for target in group]
+            assert all(isinstance(one, LowRank) for one in networks)
+            joint = Joint(layers, networks)  # type: ignore[arg-type]
+            for place, (target, layer) in enumerate(zip(group, layers, strict=True)):
+                strengths, part = network.strengths, target.part
+                take(layer, functools.partial(output, joint, place, layer.forward, strengths, part))
+        yield len(targets)
 
 
 def output(

@@ -39,10 +39,7 @@ def attach_file(
     Strengths are those of `<lora:name:text:unet>`. Modules of parts that `roots` lack are left out.
     Raises FileError for other families, and for shapes that do not fit.
     """
-    require_family(adapter.kind, adapter.path, family)
-    placed, unknown = adapter.placed(names)
-    if not placed:
-        raise does_not_fit(adapter.path, f"none of its {len(unknown)} modules is in this model", family)
+    placed, unknown = placed_in(adapter, names, family)
     if unknown:
         log.warning(
             "%s: %d modules are not in this model and do nothing, such as %s.",
@@ -79,6 +76,17 @@ def attach_new(
         adapters[target] = fresh(names.shapes[target], rank, alpha, draw)
         place(adapters[target], weight_at(roots, target).device)
     return Attached(roots, names, adapters)
+
+
+def placed_in(
+    adapter: AdapterFile, names: AdapterNames, family: str
+) -> tuple[dict[Target, AdapterModule], list[str]]:
+    """A file's modules by the layers they are for, and the names that fit no layer; raises FileError."""
+    require_family(adapter.kind, adapter.path, family)
+    placed, unknown = adapter.placed(names)
+    if not placed:
+        raise does_not_fit(adapter.path, f"none of its {len(unknown)} modules is in this model", family)
+    return placed, unknown
 
 
 def require_family(kind: FileKind, path: Path, family: str) -> None:

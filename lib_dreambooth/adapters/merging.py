@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.adapters.lora import does_not_fit, fitted, require_family
+from lib_dreambooth.adapters.lora import fitted, placed_in
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames
 from lib_dreambooth.formats.lora import AdapterFile, read_adapter
@@ -44,7 +44,6 @@ def merge_files(
     sums: dict[nn.Parameter, Tensor] = {}
     for merge in map(parse_merge, entries):
         file = read_adapter(merge.path)
-        require_family(file.kind, merge.path, family)
         for parameter, change in _changes(file, roots, names, family):
             change = change.to(parameter.device).reshape(parameter.shape) * merge.weight
             sums[parameter] = sums[parameter] + change if parameter in sums else change
@@ -56,9 +55,7 @@ def merge_files(
 def _changes(
     file: AdapterFile, roots: Mapping[str, nn.Module], names: AdapterNames, family: str
 ) -> Iterable[tuple[nn.Parameter, Tensor]]:
-    placed, unknown = file.placed(names)
-    if not placed:
-        raise does_not_fit(file.path, f"none of its {len(unknown)} modules is in this model", family)
+    placed, _ = placed_in(file, names, family)
     for target, module in placed.items():
         if target.part not in roots:
             continue

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib_dreambooth.base.forwards import forwards_taken
+
 ATTENTION, RESIDUAL = "Attention", "ResnetBlock2D"
 PLAIN_ATTENTION = "AttnProcessor2_0"
 # What an attention must not have to be as short as here.
@@ -32,9 +34,9 @@ EXTRAS = (
 @contextmanager
 def lean(unet: nn.Module) -> Iterator[int]:
     """While inside, passes with gradients go the short way; gives through how many blocks."""
-    changed: list[tuple[nn.Module, Any]] = []
     shared = Activated()
-    try:
+    num_blocks = 0
+    with forwards_taken() as take:
         for module in unet.modules():
             if is_plain_attention(module):
                 short: Any = functools.partial(attended, module)
@@ -42,14 +44,9 @@ def lean(unet: nn.Module) -> Iterator[int]:
                 short = functools.partial(with_residual, module, shared)
             else:
                 continue
-            changed.append((module, module.__dict__.get("forward")))
-            module.forward = functools.partial(either, short, module.forward)  # type: ignore[method-assign]
-        yield len(changed)
-    finally:
-        for module, own in reversed(changed):
-            del module.forward
-            if own is not None:
-                module.forward = own  # type: ignore[method-assign]
+            take(module, functools.partial(either, short, module.forward))
+            num_blocks += 1
+        yield num_blocks
 
 
 def either(short: Any, plain: Any, *args: Any, **kwargs: Any) -> Any:

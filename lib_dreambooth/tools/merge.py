@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_dreambooth.adapters.attached import Beside
-from lib_dreambooth.adapters.lora import does_not_fit, fitted, require_family
+from lib_dreambooth.adapters.lora import does_not_fit, fitted, placed_in
 from lib_dreambooth.adapters.merging import Merge
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.formats.adapter_names import AdapterNames, names_of
@@ -110,10 +110,7 @@ def planned(files: Sequence[Merge], names: AdapterNames, family: str, parts: Map
     plan = Plan()
     for one in files:
         file = read_adapter(one.path)
-        require_family(file.kind, one.path, family)
-        placed, unknown = file.placed(names)
-        if not placed:
-            raise does_not_fit(one.path, f"none of its {len(unknown)} modules is in this model", family)
+        placed, unknown = placed_in(file, names, family)
         if unknown:
             plan.warnings.append(f"{one.path.name}: {len(unknown)} modules are not in this model.")
         if file.bundled:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lib_dreambooth.base.forwards import forwards_taken
 from lib_dreambooth.training.precision.checkpointing import units
 
 BACKEND = "inductor"
@@ -57,22 +58,15 @@ def compiled(modules: Mapping[str, nn.Module], backend: str = BACKEND) -> Iterat
 
     What cannot be compiled after all runs as it is.
     """
-    wrapped: list[tuple[nn.Module, Any]] = []
-    with patient():
-        try:
-            for part, root in modules.items():
-                for name in units(part, root, "on"):
-                    module = root.get_submodule(name)
-                    wrapped.append((module, module.__dict__.get("forward")))
-                    plain = module.forward
-                    fast = torch.compile(plain, backend=backend)
-                    module.forward = functools.partial(either, fast, plain)  # type: ignore[method-assign]
-            yield len(wrapped)
-        finally:
-            for module, own in reversed(wrapped):
-                del module.forward
-                if own is not None:
-                    module.forward = own  # type: ignore[method-assign]
+    num_blocks = 0
+    with patient(), forwards_taken() as take:
+        for part, root in modules.items():
+            for name in units(part, root, "on"):
+                module = root.get_submodule(name)
+                plain = module.forward
+                take(module, functools.partial(either, torch.compile(plain, backend=backend), plain))
+                num_blocks += 1
+        yield num_blocks
 
 
 @contextmanager
