@@ -19,6 +19,7 @@
             seed: input("number", 0),
             sheets: el("div", { class: "dreambooth-sheets" }),
             model: null,
+            listed: "",
         };
         const form = el(
             "details",
@@ -46,6 +47,7 @@
         form.hidden = !model || !results.length;
         if (form.hidden) {
             fill(parts.sheets);
+            parts.listed = "";
             return;
         }
         const kept = new Set(chosen());
@@ -84,8 +86,13 @@
     async function showSheets(model) {
         const { el, fill, button } = db.dom;
         const t = db.words.t;
+        const isNews = db.dom.ask("comparisons");
         const sheets = await db.routes.comparisons(model);
-        if (model !== db.store.get("model")) return;
+        if (model !== db.store.get("model") || !isNews()) return;
+        // Those that are there stay as they are: somebody may be about to press.
+        const key = JSON.stringify([model, sheets]);
+        if (parts.listed === key) return;
+        parts.listed = key;
         fill(
             parts.sheets,
             sheets.map((one) =>

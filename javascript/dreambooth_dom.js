@@ -4,6 +4,7 @@
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const SVG = "http://www.w3.org/2000/svg";
     const SVG_TAGS = new Set(["svg", "path", "line", "text", "g", "circle", "rect", "polyline", "title"]);
+    const turns = new Map();
     let counter = 0;
 
     // el("button", {class: "x", onclick: f}, "words", other, [more]); false and null children are left out.
@@ -76,5 +77,17 @@
         };
     }
 
-    db.dom = { el, fill, add, button, picture, uniqueId, debounced, guarded };
+    // Answers may overtake each other: what this gives at a question says, at its answer, whether that is still news.
+    function ask(what) {
+        const turn = turns.get(what) || { asked: 0, taken: 0 };
+        turns.set(what, turn);
+        const number = (turn.asked += 1);
+        return () => {
+            if (number < turn.taken) return false;
+            turn.taken = number;
+            return true;
+        };
+    }
+
+    db.dom = { el, fill, add, button, picture, uniqueId, debounced, guarded, ask };
 })();

@@ -4,7 +4,9 @@
     const db = (window.sdDreambooth = window.sdDreambooth || {});
 
     async function refresh() {
+        const isNews = db.dom.ask("models");
         const [models, bases] = await Promise.all([db.routes.models(), db.routes.bases()]);
+        if (!isNews()) return;
         db.store.put("models", models);
         db.store.put("bases", bases);
     }

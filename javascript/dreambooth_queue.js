@@ -15,7 +15,9 @@
     }
 
     async function refresh() {
+        const isNews = db.dom.ask("queue");
         const answer = await db.routes.queue();
+        if (!isNews()) return;
         db.store.put("queue", answer);
         db.store.put("stopped", answer.stopped || []);
     }

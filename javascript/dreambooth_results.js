@@ -13,9 +13,10 @@
     }
 
     async function refresh() {
+        const isNews = db.dom.ask("results");
         const model = db.store.get("model");
         const [results, samples] = model ? await Promise.all([db.routes.results(model), db.routes.samples(model)]) : [[], []];
-        if (model !== db.store.get("model")) return;
+        if (model !== db.store.get("model") || !isNews()) return;
         db.store.put("results", results);
         db.store.put("samples", samples);
     }

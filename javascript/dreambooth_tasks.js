@@ -4,6 +4,8 @@
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const LOOK_EVERY_MS = 700;
     const OVER = ["done", "failed", "cancelled"];
+    // Ids of those whose end nobody was told of yet.
+    const followed = new Set();
     let looking = false;
 
     // What is done with the answer of a kind of task.
@@ -41,6 +43,7 @@
 
     // To be called with what a route that began a task gave.
     function follow(task) {
+        followed.add(task.id);
         db.store.put("tasks", [task, ...(db.store.get("tasks") || [])]);
         watch();
     }
@@ -48,7 +51,7 @@
     // After a reload of the page: what still goes on is shown again.
     async function resume() {
         if (looking) return;
-        db.store.put("tasks", await db.routes.tasks());
+        await look();
         watch();
     }
 
@@ -56,7 +59,7 @@
         if (looking) return;
         looking = true;
         try {
-            while ((db.store.get("tasks") || []).some((one) => !OVER.includes(one.status))) {
+            while (followed.size) {
                 await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
                 await look();
             }
@@ -67,11 +70,20 @@
         }
     }
 
+    // What began after this was asked for is not in the answer, and is kept.
     async function look() {
-        const before = new Map((db.store.get("tasks") || []).map((one) => [one.id, one.status]));
+        const isNews = db.dom.ask("tasks");
+        const known = new Set(followed);
         const now = await db.routes.tasks();
-        db.store.put("tasks", now);
-        for (const one of now) if (OVER.includes(one.status) && before.has(one.id) && !OVER.includes(before.get(one.id))) await tell(one);
+        if (!isNews()) return;
+        const ids = new Set(now.map((one) => one.id));
+        const newer = (db.store.get("tasks") || []).filter((one) => followed.has(one.id) && !known.has(one.id) && !ids.has(one.id));
+        for (const id of known) if (!ids.has(id)) followed.delete(id);
+        db.store.put("tasks", [...newer, ...now]);
+        for (const one of now) {
+            if (!OVER.includes(one.status)) followed.add(one.id);
+            else if (followed.delete(one.id)) await tell(one);
+        }
     }
 
     async function tell(one) {

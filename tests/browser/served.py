@@ -59,7 +59,8 @@ class Served:
 
     def close(self) -> None:
         self.worker.close(60)
-        self.server.should_exit = True
+        # A page that is still open keeps its stream of events.
+        self.server.should_exit = self.server.force_exit = True
         self._thread.join(20)
 
 
