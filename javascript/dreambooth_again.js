@@ -5,10 +5,11 @@
     const SOME_STEPS = 100;
     const LENGTH = "length.";
 
-    // What is to be done with the model: {way: "rest" | "more" | "over", steps, changes}, or null.
-    async function ask(model, beside) {
-        const changes = await changesOf(model.name);
-        return db.sheet.open(beside, titleOf(model), (end) => choices(model, changes, end));
+    // What is to be done with the model: {way: "rest" | "more" | "over", steps, changes}, or null. Without `given`
+    // ({changes, steps} of a run in the queue) it is about what the form holds.
+    async function ask(model, beside, given) {
+        const changes = given ? given.changes : await changesOf(model.name);
+        return db.sheet.open(beside, titleOf(model), (end) => choices(model, changes, given, end));
     }
 
     function titleOf(model) {
@@ -24,22 +25,23 @@
         return db.store.get("queue").entries.some((one) => one.model === name && one.status !== "ended");
     }
 
-    function choices(model, changes, end) {
+    function choices(model, changes, given, end) {
         const { el, button } = db.dom;
         const t = db.words.t;
         const { standing } = model;
         const isWaiting = isWaited(model.name);
+        const anew = given ? t("With the settings of this run. Its files stay, its states are not gone on with any more.") : t("With the settings on this page. Its files stay, its states are not gone on with any more.");
         const hasState = standing.step > 0 || isWaiting;
         const isShort = !standing.num_steps || standing.step < standing.num_steps;
         const hasRest = !isWaiting && standing.step > 0 && standing.has_rest && isShort;
-        const steps = el("input", { type: "number", min: 1, step: 1, value: stepsWanted(standing), class: "dreambooth-input dreambooth-few", id: "dreambooth_more_steps", "aria-label": t("Steps more") });
+        const steps = el("input", { type: "number", min: 1, step: 1, value: (given && given.steps) || (given ? standing.num_steps || SOME_STEPS : stepsWanted(standing)), class: "dreambooth-input dreambooth-few", id: "dreambooth_more_steps", "aria-label": t("Steps more") });
         const more = () => end({ way: "more", steps: Math.max(1, Math.round(Number(steps.value)) || 1), changes: withoutLength(changes) });
         steps.addEventListener("keydown", (event) => event.key === "Enter" && more());
         return [
             hasRest ? row(button(t("Go on with the rest"), () => end({ way: "rest", steps: 0, changes }), { kind: "primary", id: "dreambooth_again_rest" }), t("Up to the end that was wanted, as if it had never stopped.")) : null,
             hasState ? row([button(t("Train some steps more"), more, { kind: hasRest ? "secondary" : "primary", id: "dreambooth_again_more" }), steps, el("span", {}, t("steps"))], t("From where it stands now; the steps are counted on.")) : null,
-            row(button(t("Start over from the base"), () => end({ way: "over", steps: 0, changes: {} }), { id: "dreambooth_again_over" }), t("With the settings on this page. Its files stay, its states are not gone on with any more.")),
-            hasState && Object.keys(changes).length ? el("p", { class: "dreambooth-hint" }, `${t("Going on takes what was changed since")}: ${Object.entries(changes).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", ")}`) : null,
+            row(button(t("Start over from the base"), () => end({ way: "over", steps: 0, changes: given ? changes : {} }), { id: "dreambooth_again_over" }), anew),
+            (hasState || given) && Object.keys(changes).length ? el("p", { class: "dreambooth-hint" }, `${given ? t("With the change") : t("Going on takes what was changed since")}: ${Object.entries(changes).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", ")}`) : null,
         ];
     }
 

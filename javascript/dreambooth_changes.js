@@ -7,7 +7,7 @@
     async function ask(entry, beside) {
         const { el, button } = db.dom;
         const t = db.words.t;
-        const before = db.schema.flat(await db.routes.settingsOf(entry.model));
+        const before = db.schema.flat(await db.routes.settingsOfEntry(entry.id));
         const changes = {};
         return db.sheet.open(beside, t("What is different in the copy?"), (end) => {
             const rows = el("div", {});

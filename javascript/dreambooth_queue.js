@@ -37,7 +37,8 @@
         const { entries, stops } = db.store.get("queue");
         // What is the same stays as it is: somebody may be about to press a button of it.
         const key = JSON.stringify([entries, stops, db.store.get("stopped")]);
-        if (made.listed === key) return;
+        // A form that is open in it stays until it is closed.
+        if (made.listed === key || made.querySelector(".dreambooth-sheet")) return;
         made.listed = key;
         const of = (status) => entries.filter((one) => one.status === status);
         const waiting = of("waiting");
@@ -93,7 +94,19 @@
     }
 
     function running(one) {
-        return line(one, db.dom.button(db.words.t("Look"), () => look(one.model)));
+        return line(one, db.dom.button(db.words.t("Look"), () => look(one.model)), copies(one));
+    }
+
+    // A copy waits behind everything else, also behind the run that it is a copy of.
+    function copies(one) {
+        const t = db.words.t;
+        const same = db.dom.button(t("Duplicate"), () => act(() => db.routes.duplicate(one.id, {})), { title: t("The same run once more, behind all others") });
+        return [same, withChange(one)];
+    }
+
+    function withChange(one) {
+        const t = db.words.t;
+        return one.makes.length ? null : db.dom.button(t("Duplicate with a change"), (made) => changed(one, made), { title: t("A copy of this run with other values of some settings") });
     }
 
     function waitingRow(one, number, count) {
@@ -104,8 +117,7 @@
             one.is_held ? db.dom.el("span", { class: "dreambooth-hint" }, t("held back")) : null,
             button("↑", () => act(() => db.routes.move(one.id, number - 1)), { disabled: number === 0, title: t("Earlier") }),
             button("↓", () => act(() => db.routes.move(one.id, number + 1)), { disabled: number === count - 1, title: t("Later") }),
-            button(t("Duplicate"), () => act(() => db.routes.duplicate(one.id, {}))),
-            one.makes.length ? null : button(t("With a change"), (made) => duplicate(one, made)),
+            copies(one),
             button(t("Remove"), () => act(() => db.routes.remove(one.id))),
         );
     }
@@ -114,12 +126,32 @@
         const { el, button } = db.dom;
         const t = db.words.t;
         const problem = one.problem ? db.words.told(one.problem) : "";
-        return line(one, el("span", { class: "dreambooth-hint" }, [t(one.outcome), one.step ? t("after {count} steps", { count: db.text.whole(one.step) }) : "", problem].filter(Boolean).join(", ")), button(t("Again"), () => act(() => db.routes.duplicate(one.id, {}))), one.makes.length ? null : button(t("With a change"), (made) => duplicate(one, made)), button(t("Remove"), () => act(() => db.routes.remove(one.id))));
+        const told = [t(one.outcome), one.step ? t("after {count} steps", { count: db.text.whole(one.step) }) : "", problem].filter(Boolean).join(", ");
+        return line(one, el("span", { class: "dreambooth-hint" }, told), button(t("Again"), (made) => again(one, made, {})), withChange(one), button(t("Remove"), () => act(() => db.routes.remove(one.id))));
     }
 
-    async function duplicate(one, beside) {
+    async function changed(one, beside) {
         const changes = await db.changes.ask(one, beside);
-        if (changes) await act(() => db.routes.duplicate(one.id, changes));
+        if (!changes) db.store.tell("queue");
+        else if (one.status === "ended") await again(one, beside, changes);
+        else await act(() => db.routes.duplicate(one.id, changes));
+    }
+
+    // As Train does: nothing that was trained is left behind, and nothing is gone on with, without a word.
+    async function again(one, beside, changes) {
+        await db.models.refresh();
+        const model = db.store.get("models").find((other) => other.name === one.model);
+        const isAsked = !one.makes.length && model && model.standing.was_begun;
+        const wanted = isAsked ? await db.again.ask(model, beside, { changes, steps: one.more_steps }) : { way: "same", changes };
+        if (wanted) await act(() => once(one, wanted));
+        else db.store.tell("queue");
+    }
+
+    async function once(one, wanted) {
+        if (wanted.way === "same") return db.routes.duplicate(one.id, wanted.changes);
+        if (wanted.way !== "over") return db.routes.resume(one.model, wanted.changes, wanted.steps);
+        if (one.action === "train") return db.routes.duplicate(one.id, wanted.changes, true);
+        return db.routes.train(one.model, await db.routes.settingsOfEntry(one.id), { changes: wanted.changes, over: true });
     }
 
     async function act(action) {

@@ -51,7 +51,8 @@
         keepPreset: (name, about, settings) => post("settings/presets", { name, about, settings }),
         exportKohya: (settings, name) => post("settings/export", { settings, name }),
         asText: (settings) => post("settings/text", { settings }),
-        duplicate: (id, changes) => post(`queue/${enc(id)}/duplicate`, { changes, starts: true }),
+        duplicate: (id, changes, over) => post(`queue/${enc(id)}/duplicate`, { changes, over: Boolean(over), starts: true }),
+        settingsOfEntry: (id) => get(`queue/${enc(id)}/settings`),
         remove: (id) => ask("DELETE", `queue/${enc(id)}`),
         discard: (model) => post(`stopped/${enc(model)}/discard`),
         results: async (model) => {

@@ -15,14 +15,14 @@ from lib_dreambooth.jobs.entries import RESUME, TRAIN, Entry, new_entry
 from lib_dreambooth.jobs.going_on import changes_for_rest, no_state, resumed, started_over
 from lib_dreambooth.jobs.new_words import words_with_host
 from lib_dreambooth.jobs.plan import RunPlan, plan_run
-from lib_dreambooth.jobs.standing import Standing, standing_of, unfinished
+from lib_dreambooth.jobs.standing import Standing, settings_text, standing_of, unfinished
 from lib_dreambooth.jobs.training import TrainingJob
 from lib_dreambooth.runs.folder import ModelFolder, exists_already
 from lib_dreambooth.runs.lock import holder_of
 from lib_dreambooth.runs.names import checked_name
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 from lib_dreambooth.settings.facts import Facts, installed_packages
-from lib_dreambooth.settings.files import review_text
+from lib_dreambooth.settings.files import load_text, review_text
 from lib_dreambooth.settings.reading import review_changes
 from lib_dreambooth.settings.sections.saving import KINDS
 from lib_dreambooth.settings.sources import FORM, Sourced
@@ -164,6 +164,16 @@ def job_of(host: Host, entry: Entry) -> TrainingJob:
     job.sharing = host
     job.makes = entry.makes
     return job
+
+
+def settings_of(host: Host, entry: Entry) -> Sourced:
+    """The settings that the run of an entry is given, whether or not they could still be taken."""
+    if entry.action == TRAIN:
+        return review_text(entry.settings, "settings.toml").sourced
+    folder = require_model(host.paths.dreambooth, entry.model)
+    text = settings_text(folder, standing_of(folder)) or load_text(folder.settings_path)
+    base = review_text(text, folder.settings_path.name).sourced
+    return review_changes(entry.changes, source=FORM, base=base).sourced
 
 
 def facts_of(host: Host) -> Facts:

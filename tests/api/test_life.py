@@ -165,6 +165,12 @@ def test_the_whole_life_of_a_run(served: Served, tmp_path: Path) -> None:
     assert (model["standing"]["outcome"], model["standing"]["step"]) == ("cancelled", end["step"])
     refused = served.client.post("/queue", json={"model": MODEL, "settings": settings})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "unfinished-run")
+    ended = served.get("/queue")["entries"][-1]
+    again = f"/queue/{ended['id']}/duplicate"
+    refused = served.client.post(again, json={})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "unfinished-run")
+    given = served.get("/queue/{entry_id}/settings", entry_id=ended["id"])
+    assert given["network"]["rank"] == settings["network"]["rank"]
     refused = served.client.post(tell.format(model=MODEL), json={"command": "pause"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not-running")
 

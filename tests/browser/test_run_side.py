@@ -123,14 +123,30 @@ def test_nothing_is_done_unasked_and_more_is_made_of_a_run(
     assert page.js(f"{made}[0].step") == 4
     page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
 
-    # A copy in the queue with another value of a setting, found by its kohya name.
+    # Again in the queue asks as Train does.
     show(page, "queue")
     row = page.js(f"{QUEUE}.find((one) => one.model === 'few' && one.action === 'train').id")
-    page.press_text("With a change", f'.dreambooth-queued[data-id="{row}"]')
+    count = page.js(f"{QUEUE}.length")
+    page.press_text("Again", f'.dreambooth-queued[data-id="{row}"]')
+    page.wait(f"document.querySelector('{SHEET}')")
+    assert "few was trained before: 4 steps." in page.text(SHEET)
+    page.key("Escape", 27)
+    page.wait(f"!document.querySelector('{SHEET}')")
+    assert page.js(f"{QUEUE}.length") == count
+    page.press_text("Again", f'.dreambooth-queued[data-id="{row}"]')
+    page.type("#dreambooth_more_steps", "2")
+    page.press("#dreambooth_again_more")
+    page.wait(f"{QUEUE}.some((one) => one.more_steps === 2 && one.status === 'ended' && one.step === 6)", 60)
+
+    # A copy with another value of a setting, found by its kohya name, once it was asked.
+    page.press_text("Duplicate with a change", f'.dreambooth-queued[data-id="{row}"]')
     page.type("#dreambooth_change_name", "network_dim")
     page.press("#dreambooth_change_add")
     page.type(f'{SHEET} [data-path="network.rank"] input', "3")
     page.press("#dreambooth_change_queue")
+    page.wait("document.querySelector('#dreambooth_again_over')")
+    assert "Network Rank" in page.text(SHEET)
+    page.press("#dreambooth_again_over")
     page.wait(f"{QUEUE}.filter((one) => one.model === 'few' && one.action === 'train').length === 2")
     copy = served.worker.queue.line().entries[-1]
     assert "\nrank = 3\n" in copy.settings

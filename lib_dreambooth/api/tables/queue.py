@@ -135,9 +135,11 @@ class Place(Body, frozen=True, kw_only=True):
 
 
 class Changed(Body, frozen=True, kw_only=True):
-    """Values by path that the copy has in place of its model's."""
+    """Values by path that the copy has in place of its model's; `over` starts over where an unfinished run of
+    the model is in the way."""
 
     changes: dict[str, Any] = msgspec.field(default_factory=dict)
+    over: bool = False
     starts: bool = True
 
 
@@ -202,8 +204,8 @@ def add(call: Call) -> dict[str, Any]:
     from lib_dreambooth.jobs import orders
 
     body: Order = call.body
-    worker, host = call.site.worker, call.host
-    waits = any(one.model == body.model and one.status != ENDED for one in worker.queue.line().entries)
+    host = call.host
+    waits = is_wanted(call, body.model)
     if body.action == TRAIN:
         sourced = accepted(host, body.settings, with_base(call, body.changes, body.base))
         order = orders.order_new(host, body.model, sourced, over=body.over, waits=waits)
@@ -280,6 +282,8 @@ def duplicate(call: Call) -> dict[str, Any]:
     body: Changed = call.body
     queue = call.site.worker.queue
     entry = queue.entry(call.parts["entry_id"])
+    if entry.action == TRAIN and not body.over:
+        refuse_to_leave(call, entry.model)
     if entry.action == TRAIN and body.changes:
         accepted(call.host, entry.settings, body.changes)
     else:
@@ -290,6 +294,29 @@ def duplicate(call: Call) -> dict[str, Any]:
     if body.starts:
         call.site.worker.release(made.id)
     return shown(queue.entry(made.id))
+
+
+def refuse_to_leave(call: Call, model: str) -> None:
+    """Raises UserError where a new run of a model would leave an unfinished one behind."""
+    from lib_dreambooth.jobs.orders import refuse_unfinished
+    from lib_dreambooth.jobs.standing import standing_of
+    from lib_dreambooth.runs.folder import ModelFolder
+
+    folder = ModelFolder.find(call.host.paths.dreambooth, model)
+    if folder is not None and not is_wanted(call, model):
+        refuse_unfinished(folder, standing_of(folder))
+
+
+def is_wanted(call: Call, model: str) -> bool:
+    """Whether a run of this model waits or is under way."""
+    return any(one.model == model and one.status != ENDED for one in call.site.worker.queue.line().entries)
+
+
+def settings_of_entry(call: Call) -> dict[str, Any]:
+    from lib_dreambooth.api.settings_in import tables
+    from lib_dreambooth.jobs.orders import settings_of
+
+    return tables(settings_of(call.host, call.site.worker.queue.entry(call.parts["entry_id"])).run)
 
 
 def held(entry: Entry) -> Entry:
@@ -360,6 +387,7 @@ ROUTES = (
         Changed,
         status=201,
     ),
+    Route("GET", "/queue/{entry_id}/settings", "The settings that a run was given", settings_of_entry),
     Route("DELETE", "/queue/{entry_id}", "Take out what waits or is over", remove, Line),
     Route("GET", "/stopped", "Runs that broke off in a crash", stopped, list[Stopped]),
     Route(
