@@ -34,7 +34,7 @@
         forecast: (model, settings) => post("forecast", { settings, ...(model ? { model } : {}) }),
         train: (model, settings, more) => post("queue", { model, action: "train", settings, ...more }),
         resume: (model, changes, moreSteps) => post("queue", { model, action: "resume", changes, more_steps: moreSteps }),
-        tell: (model, command) => post(`${of(model)}/commands`, { command }),
+        tell: (model, command, more) => post(`${of(model)}/commands`, { command, ...more }),
         eventsUrl: (model, since) => db.api.address(`${of(model)}/events/stream?since=${since}`),
         runSoFar: async (model) => {
             const answer = await get(`${of(model)}/run`);

@@ -14,6 +14,7 @@ from lib_dreambooth.cli.running import add_models
 from lib_dreambooth.runs.commands import (
     Command,
     GoOn,
+    MakeFiles,
     Pause,
     SampleNow,
     SaveNow,
@@ -30,11 +31,13 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "pause": (Pause(), "leaves the card to others until `go-on`"),
     "go-on": (GoOn(), "ends a pause"),
     "save": (SaveNow(), "saves what a regular save would, and a state"),
+    "make": (MakeFiles(), "writes the files that --file names, and goes on"),
     "sample": (SampleNow(), "draws previews"),
     "cancel": (StopAfterStep(), "ends after this step and saves what the settings say for it"),
     "finish-epoch": (StopAtEpochEnd(), "ends when every picture had its turn, and saves as at the end"),
     "discard": (StopWithoutSaving(), "ends at once and saves nothing"),
 }
+FILES = ("result", "checkpoint", "diffusers")
 WAIT_S = 10.0
 LOOK_EVERY_S = 0.1
 
@@ -43,6 +46,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="NAME|FOLDER", help="a model by its name or its folder")
     said = "; ".join(f"{name}: {text}" for name, (_, text) in COMMANDS.items())
     parser.add_argument("command", metavar="COMMAND", choices=list(COMMANDS), help=said)
+    parser.add_argument(
+        "--file",
+        metavar="KIND",
+        action="append",
+        choices=FILES,
+        help=f"what `make` writes, {', '.join(FILES)}; default: {FILES[0]}; may be given several times",
+    )
     parser.add_argument(
         "--wait",
         metavar="SECONDS",
@@ -62,6 +72,8 @@ def run(args: argparse.Namespace, out: Out) -> int:
     if holder_of(folder.path) is None:
         raise nothing_runs(folder)
     command, _ = COMMANDS[args.command]
+    if isinstance(command, MakeFiles):
+        command = MakeFiles(files=tuple(args.file or FILES[:1]))
     path = leave(folder.inbox_dir, command)
     is_taken = wait_until_gone(path, args.wait)
     if not is_taken and holder_of(folder.path) is None:

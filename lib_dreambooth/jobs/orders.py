@@ -133,6 +133,14 @@ def order_rest(
 def order_files(host: Host, name: str, kinds: Sequence[str]) -> Order:
     """Files for use from a model's newest state, without a step; raises UserError where there is none."""
     folder = require_model(host.paths.dreambooth, name)
+    require_files(kinds)
+    if holder_of(folder.path) is None and standing_of(folder).state is None:
+        raise no_state(folder)
+    return Order(new_entry(name, RESUME, makes=tuple(kinds)), None)
+
+
+def require_files(kinds: Sequence[str]) -> None:
+    """Raises UserError where there is no kind, or one that is no file for use."""
     unknown = [kind for kind in kinds if kind not in KINDS or kind == STATE]
     if unknown or not kinds:
         raise UserError(
@@ -140,9 +148,6 @@ def order_files(host: Host, name: str, kinds: Sequence[str]) -> Order:
             where="makes",
             todo=f"There are: {', '.join(k for k in KINDS if k != STATE)}.",
         )
-    if holder_of(folder.path) is None and standing_of(folder).state is None:
-        raise no_state(folder)
-    return Order(new_entry(name, RESUME, makes=tuple(kinds)), None)
 
 
 def job_of(host: Host, entry: Entry) -> TrainingJob:

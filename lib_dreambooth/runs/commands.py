@@ -49,6 +49,13 @@ class SaveNow(Command):
 
 
 @dataclass(frozen=True)
+class MakeFiles(Command):
+    """Write files for use of these kinds, whatever the settings save, and go on."""
+
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SampleNow(Command):
     """Draw previews, and go on."""
 
@@ -72,6 +79,7 @@ KINDS: dict[str, type[Command]] = {
     "pause": Pause,
     "go-on": GoOn,
     "save-now": SaveNow,
+    "make-files": MakeFiles,
     "sample-now": SampleNow,
     "stop-after-step": StopAfterStep,
     "stop-at-epoch-end": StopAtEpochEnd,
@@ -82,7 +90,8 @@ KIND_OF = {kind: name for name, kind in KINDS.items()}
 
 def to_json(command: Command) -> dict[str, Any]:
     """The one JSON form."""
-    return {"kind": KIND_OF[type(command)], "sequence": command.sequence}
+    found: dict[str, Any] = {"kind": KIND_OF[type(command)], "sequence": command.sequence}
+    return found | {"files": list(command.files)} if isinstance(command, MakeFiles) else found
 
 
 def from_json(data: Any) -> Command:
@@ -91,7 +100,12 @@ def from_json(data: Any) -> Command:
     sequence = data.get("sequence", 0) if isinstance(data, Mapping) else None
     if kind is None or type(sequence) is not int:
         raise ValueError("not a command")
-    return kind(sequence=sequence)
+    if kind is not MakeFiles:
+        return kind(sequence=sequence)
+    files = data.get("files")
+    if not isinstance(files, list) or not all(isinstance(one, str) for one in files):
+        raise ValueError("not a command")
+    return MakeFiles(sequence=sequence, files=tuple(files))
 
 
 def leave(inbox: Path, command: Command) -> Path:

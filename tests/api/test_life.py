@@ -198,6 +198,7 @@ def make_files(served: Served, step: int) -> None:
     assert (ended["outcome"], ended["step"], ended["makes"]) == ("done", step, ["checkpoint"])
     made = served.get("/models/{model}/results")[-1]
     assert (made["kind"], made["step"], made["reason"]) == ("checkpoint", step, "asked for")
+    assert made["preview_id"]
     assert served.get("/models/{model}")["standing"]["is_unfinished"] is False
     assert served.get("/models/{model}/settings") == before
 

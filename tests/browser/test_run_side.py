@@ -64,6 +64,14 @@ def test_a_run_is_paused_stopped_and_taken_up_again(
     page.press("#dreambooth_pause")
     page.wait(f"!{RUN}.isPaused && {RUN}.step > {held}")
 
+    # Files for use from a run that goes on.
+    page.press("#dreambooth_generate")
+    page.press("#dreambooth_wanted_checkpoint")
+    page.press("#dreambooth_make_wanted")
+    kinds = "(sdDreambooth.store.get('results') || []).filter((one) => one.preview).map((one) => one.kind)"
+    page.wait(f"['adapter', 'checkpoint'].every((one) => {kinds}.includes(one))", 60)
+    assert page.js(f"{RUN}.finished") is None
+
     stop(page, "At the end of this epoch, and save")
     epoch = page.js(f"[{RUN}.finished.outcome, {RUN}.step % {RUN}.stepsPerEpoch]")
     assert epoch == ["done", 0]
@@ -121,6 +129,8 @@ def test_nothing_is_done_unasked_and_more_is_made_of_a_run(
     made = "(sdDreambooth.store.get('results') || []).filter((one) => one.kind === 'checkpoint')"
     page.wait(f"{made}.length === 1", 60)
     assert page.js(f"{made}[0].step") == 4
+    # It has a picture beside it.
+    page.wait(f"{made}[0].preview", 60)
     page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
 
     # Again in the queue asks as Train does.

@@ -15,6 +15,7 @@ from lib_dreambooth.runs.commands import (
     Command,
     CommandBox,
     GoOn,
+    MakeFiles,
     Pause,
     SaveNow,
     StopAfterStep,
@@ -32,6 +33,13 @@ def inbox(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", KINDS.values())
 def test_every_command_comes_back_from_json(kind: type[Command]) -> None:
     assert from_json(json.loads(json.dumps(to_json(kind(sequence=3))))) == kind(sequence=3)
+
+
+def test_files_that_are_asked_for_come_back_from_json() -> None:
+    command = MakeFiles(2, ("result", "checkpoint"))
+    assert from_json(json.loads(json.dumps(to_json(command)))) == command
+    with pytest.raises(ValueError):
+        from_json({"kind": "make-files", "sequence": 1, "files": ["result", 3]})
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"kind": "dance"}, {"kind": "pause", "sequence": "1"}, 5])

@@ -10,6 +10,7 @@ import pytest
 from lib_dreambooth.runs.commands import (
     Command,
     GoOn,
+    MakeFiles,
     Pause,
     SampleNow,
     SaveNow,
@@ -143,6 +144,20 @@ def test_save_now_writes_a_state_too_and_goes_on(tmp_path: Path, straight: MadeR
     asked = [(event.what, event.step) for event in run.told(Saved) if event.reason == "asked for"]
     # Taken before the next step, done after it.
     assert asked == [("result", 3), ("state", 3)]
+    assert_same(run.state(), straight.state())
+
+
+@pytest.mark.slow
+def test_files_are_made_when_asked_for_with_a_picture_and_the_run_goes_on(
+    tmp_path: Path, straight: MadeRun
+) -> None:
+    run = short(tmp_path)
+    assert run.run(at_step(2, MakeFiles(files=("checkpoint", "nonsense")))).outcome == DONE
+    asked = [event for event in run.told(Saved) if event.reason == "asked for"]
+    assert [(event.what, event.step) for event in asked] == [("checkpoint", 3)]
+    assert [len(event.files) for event in run.told(Sampled) if event.step == 3] == [1]
+    path = Path(asked[0].paths[0])
+    assert path.with_name(f"{path.stem}.preview.png").is_file()
     assert_same(run.state(), straight.state())
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from lib_dreambooth.api.calls import Answer, Body, Call, Query, Route
 from lib_dreambooth.api.streaming import stream
 from lib_dreambooth.api.tables.models import model_of
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.jobs.progress import progress_of
-from lib_dreambooth.runs.commands import KINDS
+from lib_dreambooth.runs.commands import KINDS, MakeFiles
 from lib_dreambooth.runs.events import to_json
 from lib_dreambooth.runs.reading import read_events
 
@@ -25,9 +27,11 @@ MOST_EVENTS = 20_000
 
 
 class Told(Body, frozen=True, kw_only=True):
-    """pause, go-on, save, sample, cancel (after the step, saves), finish-epoch, discard (saves nothing)."""
+    """pause, go-on, save, sample, make-files (files of the kinds in `makes`, after the step), cancel (after
+    the step, saves), finish-epoch, discard (saves nothing)."""
 
     command: str
+    makes: list[str] = msgspec.field(default_factory=list)
 
 
 class Taken(Answer, frozen=True, kw_only=True):
@@ -55,12 +59,20 @@ def tell(call: Call) -> dict[str, Any]:
         raise UserError(
             f'there is no command "{body.command[:40]}".',
             where="command",
-            todo=f"There are: pause, go-on, {', '.join(SHORT)}.",
+            todo=f"There are: pause, go-on, make-files, {', '.join(SHORT)}.",
             code="unknown-command",
         )
     folder = model_of(call)
-    call.site.worker.tell(folder, kind())
+    call.site.worker.tell(folder, MakeFiles(files=file_kinds(body.makes)) if kind is MakeFiles else kind())
     return {"model": folder.name, "command": name}
+
+
+def file_kinds(told: list[str]) -> tuple[str, ...]:
+    """Kinds of files for use; raises UserError for others."""
+    from lib_dreambooth.jobs.orders import require_files
+
+    require_files(told)
+    return tuple(told)
 
 
 def events(call: Call) -> dict[str, Any]:

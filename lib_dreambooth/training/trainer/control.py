@@ -12,6 +12,7 @@ from lib_dreambooth.base.host import Alone, Sharing
 from lib_dreambooth.runs.commands import (
     Command,
     GoOn,
+    MakeFiles,
     Pause,
     SampleNow,
     SaveNow,
@@ -55,6 +56,8 @@ class Control:
         self.stop: type[Command] | None = None
         self.wants_save = False
         self.wants_samples = False
+        # Kinds of files that somebody asked for, to be written after the step.
+        self.wants_files: tuple[str, ...] = ()
         # Kinds of files that the run is only there to write: it takes no step.
         self.makes: tuple[str, ...] = ()
         self.step = 0
@@ -139,6 +142,8 @@ class Control:
                     self.stop = None
             elif isinstance(command, SaveNow):
                 self.wants_save = True
+            elif isinstance(command, MakeFiles):
+                self.wants_files = tuple(dict.fromkeys((*self.wants_files, *command.files)))
             elif isinstance(command, SampleNow):
                 self.wants_samples = True
             elif isinstance(command, STOPS) and not self.is_discarded:

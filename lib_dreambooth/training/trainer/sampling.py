@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -36,12 +36,15 @@ class Previewer:
     emit: Callable[[Event], object]
     show: Callable[[Path], str]
 
-    def draw(self, step: int) -> list[Path]:
-        """Draws and tells all previews of a step; a failure is told, and a stop ends them where they are."""
+    def draw(self, step: int, most: int | None = None) -> list[Path]:
+        """Draws and tells the previews of a step, all or at `most` so many.
+
+        A failure is told, and a stop ends them where they are.
+        """
         found: list[Path] = []
         try:
             for label in self._labels():
-                found += self._draw(step, label)
+                found += self._draw(step, label, most)
         except Cancelled:
             pass
         except Exception as error:  # the run is worth more than a picture of it
@@ -58,8 +61,9 @@ class Previewer:
             return ("",)
         return {"average": (EMA_LABEL,), "live": ("",), "both": ("", EMA_LABEL)}[self.ready.run.ema.preview]
 
-    def _draw(self, step: int, label: str) -> list[Path]:
-        ready, total = self.ready, len(self.artist.previews)
+    def _draw(self, step: int, label: str, most: int | None) -> list[Path]:
+        ready, artist = self.ready, replace(self.artist, previews=self.artist.previews[:most])
+        total = len(artist.previews)
         name = f"step-{step:08d}" + (f"-{label}" if label and ready.run.ema.preview == "both" else "")
         drawn = []
         self.emit(Phase(name=DRAWING, total=total))
@@ -70,7 +74,7 @@ class Previewer:
             ready.arithmetic.autocast(),
             torch.no_grad(),
         ):
-            for one in self.artist.draw(name, self.control.asks_to_stop):
+            for one in artist.draw(name, self.control.asks_to_stop):
                 drawn.append(one)
                 self.emit(Phase(name=DRAWING, done=len(drawn), total=total))
         epoch = step / ready.length.epoch.steps

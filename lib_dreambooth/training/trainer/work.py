@@ -14,7 +14,8 @@ from lib_dreambooth.data.feeding.batch import Batch
 from lib_dreambooth.data.feeding.feed import feed
 from lib_dreambooth.runs.commands import StopAfterStep, StopAtEpochEnd, StopWithoutSaving
 from lib_dreambooth.runs.events import CANCELLED, DISCARDED, DONE, Event, Phase, Validated, Warned
-from lib_dreambooth.training.export.result import Result
+from lib_dreambooth.settings.sections.saving import KINDS
+from lib_dreambooth.training.export.result import DIFFUSERS, Result
 from lib_dreambooth.training.objective.prior import class_weights
 from lib_dreambooth.training.precision.devices import room_of
 from lib_dreambooth.training.precision.sparing import Sparing
@@ -243,15 +244,28 @@ class Work:
     def _regular(self, step: int) -> None:
         run = self.ready.run
         saves, asked = self.saves.is_due(step), self.control.wants_save
-        kinds = list(run.saving.during) if saves or asked else []
+        wanted = self._files_wanted()
+        kinds = [*(run.saving.during if saves or asked else ()), *wanted]
         if (self.states.is_due(step) or asked) and STATE not in kinds:
             kinds.append(STATE)
-        results = self._save(kinds, "asked for" if asked else "regular")
+        results = self._save(kinds, "asked for" if asked or wanted else "regular")
         self.control.wants_save = False
         if self.samples.is_due(step) or self.control.wants_samples:
             self.preview(results)
+        elif wanted:
+            self._show(results)
         if self.validations.is_due(step):
             self._validate()
+
+    def _files_wanted(self) -> tuple[str, ...]:
+        """Kinds of files that were asked for, which is answered with this."""
+        wanted, self.control.wants_files = self.control.wants_files, ()
+        return tuple(kind for kind in wanted if kind in KINDS)
+
+    def _show(self, results: list[Result]) -> None:
+        """One picture beside files that were asked for."""
+        if any(result.kind != DIFFUSERS for result in results):
+            self.preview(results, most=1)
 
     def _save(self, kinds: list[str], reason: str, *, is_final: bool = False) -> list[Result]:
         if not kinds:
@@ -265,12 +279,13 @@ class Work:
         self._back_to_training()
         return results
 
-    def preview(self, results: list[Result]) -> None:
-        """Draws, and puts the first picture beside the files of the same step."""
-        self.control.wants_samples = False
+    def preview(self, results: list[Result], most: int | None = None) -> None:
+        """Draws, all previews or at `most` so many, and puts the first beside the files of the same step."""
         self.curves.rest()
-        drawn = self.previewer.draw(self.step)
-        self._previewed = self.step
+        drawn = self.previewer.draw(self.step, most)
+        if most is None:
+            self.control.wants_samples = False
+            self._previewed = self.step
         for result in results if drawn else ():
             try:
                 self.saver.exporter.add_preview(result, drawn[0].read_bytes())
@@ -316,10 +331,12 @@ class Work:
         self.curves.settle()
         if self.control.makes:
             # The run stands as it stood.
-            self._save(list(self.control.makes), "asked for")
+            results = self._save(list(self.control.makes), "asked for")
+            self._show(results)
             failed, outcome = self.saver.failed, DONE if self.is_over else CANCELLED
         elif self.is_over or stop is StopAtEpochEnd:
-            results = self._save(list(run.saving.at_end), "end", is_final=True)
+            kinds = [*run.saving.at_end, *self._files_wanted()]
+            results = self._save(kinds, "end", is_final=True)
             failed = self.saver.failed
             is_drawn = self._previewed == self.step
             if (run.previews.at_end and not is_drawn) or self.control.wants_samples:
@@ -329,7 +346,7 @@ class Work:
             outcome = DONE
         else:
             # Nothing was trained yet: there is nothing to keep.
-            kinds = list(run.saving.on_cancel) if self.step else []
+            kinds = [*run.saving.on_cancel, *self._files_wanted()] if self.step else []
             self._save(kinds, "cancelled", is_final=True)
             failed, outcome = self.saver.failed, CANCELLED
         if failed:
