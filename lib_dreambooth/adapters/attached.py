@@ -55,13 +55,18 @@ class Attached:
         *,
         strengths: Mapping[str, float] | None = None,
         rates: Mapping[Target, Mapping[str, float]] | None = None,
+        seen: Mapping[Target, nn.Module] | None = None,
     ) -> None:
-        """Strengths by part; rates, as factors, by module and the name of its parameter."""
+        """Strengths by part; rates, as factors, by module and the name of its parameter.
+
+        `seen` are layers that networks take for those they stand beside.
+        """
         self.names = names
         self.adapters = dict(adapters)
         self.strengths = dict.fromkeys({target.part for target in adapters}, 1.0) | dict(strengths or {})
         self._rates = rates or {}
         self._layers = {target: module_at(roots[target.part], target.path) for target in self.adapters}
+        self._seen = self._layers | dict(seen or {})
         # Layers whose networks are not at work by way of a hook now.
         self._elsewhere: set[Target] = set()
         self._handles = {target: self._hooked(target) for target in self.adapters}
@@ -77,15 +82,17 @@ class Attached:
         ]
 
     def _hooked(self, target: Target) -> RemovableHandle:
-        hook = self._hook(target.part, self.adapters[target])
+        hook = self._hook(target.part, self.adapters[target], self._seen[target])
         return self._layers[target].register_forward_hook(hook)
 
-    def _hook(self, part: str, adapter: Beside) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    def _hook(
+        self, part: str, adapter: Beside, seen: nn.Module
+    ) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         strengths = self.strengths
 
         def change(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             strength = strengths[part]
-            return adapter.changed(output, args[0], layer, strength) if strength else output
+            return adapter.changed(output, args[0], seen, strength) if strength else output
 
         return change
 
@@ -100,6 +107,10 @@ class Attached:
     def layer(self, target: Target) -> nn.Module:
         """The layer that a network stands beside."""
         return self._layers[target]
+
+    def seen(self, target: Target) -> nn.Module:
+        """What the network takes for its layer: the layer, or what others before it have made of it."""
+        return self._seen[target]
 
     @contextmanager
     def unhooked(self, targets: Iterable[Target]) -> Iterator[None]:

@@ -89,6 +89,11 @@ class Dense(nn.Module):
         return AdapterModule(self._own(), self.alpha).scale
 
     @property
+    def depends_on_weight(self) -> bool:
+        """Whether another weight would be changed in another way."""
+        return self.kind in (IA3, GLORA, OFT) or hasattr(self, "dora_scale")
+
+    @property
     def has_scalar(self) -> bool:
         """Whether a factor on all of it is trained too."""
         return isinstance(getattr(self, SCALAR, None), nn.Parameter)

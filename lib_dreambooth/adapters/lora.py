@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from lib_dreambooth.adapters.attached import Attached, Beside
+from lib_dreambooth.adapters.chaining import seen_after
 from lib_dreambooth.adapters.kinds import beside_from_file
 from lib_dreambooth.adapters.low_rank import NO_DROPOUTS, Dropouts, fresh
 from lib_dreambooth.adapters.targets import module_at
@@ -33,10 +34,12 @@ def attach_file(
     *,
     unet_strength: float = 1.0,
     text_strength: float = 1.0,
+    after: Sequence[Attached] = (),
 ) -> Attached:
     """Puts a file's weights beside the modules of `roots`, by part, in their precision.
 
-    Strengths are those of `<lora:name:text:unet>`. Modules of parts that `roots` lack are left out.
+    Strengths are those of `<lora:name:text:unet>`. Modules of parts that `roots` lack are left out. A network
+    `after` others starts from what those have made of a weight.
     Raises FileError for other families, and for shapes that do not fit.
     """
     placed, unknown = placed_in(adapter, names, family)
@@ -58,7 +61,8 @@ def attach_file(
         for _, parameter in beside.named_parameters():
             parameter.requires_grad_(False)
     strengths = {part: unet_strength if part == UNET else text_strength for part in roots}
-    attached = Attached(roots, names, adapters, strengths=strengths)
+    seen = seen_after(after, adapters, lambda target: module_at(roots[target.part], target.path))
+    attached = Attached(roots, names, adapters, strengths=strengths, seen=seen)
     attached.training(False)
     return attached
 

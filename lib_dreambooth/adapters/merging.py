@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lib_dreambooth.adapters.chaining import depends_on_weight, with_weight
 from lib_dreambooth.adapters.lora import fitted, placed_in
 from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames
@@ -38,22 +39,28 @@ def merge_files(
 ) -> int:
     """Adds the files of `model.merge` to the weights of `roots`; gives how many tensors changed.
 
-    The sum of all files is taken in float32 and rounded once to the weights' precision. Every file is read
-    before any weight changes. Raises FileError for kinds, families and shapes that do not fit.
+    The sum of all files is taken in float32 and rounded once to the weights' precision; a file whose change
+    depends on the weight starts from what those before it made of it. Every file is read before any weight
+    changes. Raises FileError for kinds, families and shapes that do not fit.
     """
-    sums: dict[nn.Parameter, Tensor] = {}
+    merged: dict[nn.Parameter, Tensor] = {}
     for merge in map(parse_merge, entries):
         file = read_adapter(merge.path)
-        for parameter, change in _changes(file, roots, names, family):
-            change = change.to(parameter.device).reshape(parameter.shape) * merge.weight
-            sums[parameter] = sums[parameter] + change if parameter in sums else change
-    for parameter, change in sums.items():
-        parameter.copy_(parameter.float() + change)
-    return len(sums)
+        for parameter, change in _changes(file, roots, names, family, merged):
+            before = merged.get(parameter)
+            before = parameter.float() if before is None else before
+            merged[parameter] = before + change.to(before.device).reshape(before.shape) * merge.weight
+    for parameter, weight in merged.items():
+        parameter.copy_(weight)
+    return len(merged)
 
 
 def _changes(
-    file: AdapterFile, roots: Mapping[str, nn.Module], names: AdapterNames, family: str
+    file: AdapterFile,
+    roots: Mapping[str, nn.Module],
+    names: AdapterNames,
+    family: str,
+    merged: Mapping[nn.Parameter, Tensor],
 ) -> Iterable[tuple[nn.Parameter, Tensor]]:
     placed, _ = placed_in(file, names, family)
     for target, module in placed.items():
@@ -61,5 +68,7 @@ def _changes(
             continue
         layer = module_at(roots[target.part], target.path)
         beside = fitted(file.path, target, module, names, family)
-        for name, change in beside.changes(layer).items():
+        before = merged.get(layer.get_parameter("weight")) if depends_on_weight(beside) else None
+        seen = layer if before is None else with_weight(layer, before)
+        for name, change in beside.changes(seen).items():
             yield layer.get_parameter(name), change()

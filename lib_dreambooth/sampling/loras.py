@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib_dreambooth.adapters.attached import Attached
 from lib_dreambooth.adapters.lora import attach_file
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.embedding import vectors_of
@@ -41,6 +42,7 @@ def loras_at_work(
     """
     files = [(use, read_adapter(use.path)) for use in uses]
     with contextlib.ExitStack() as stack:
+        acting: list[Attached] = []
         for use, file in files:
             attached = attach_file(
                 file,
@@ -49,7 +51,9 @@ def loras_at_work(
                 model.family.name,
                 text_strength=use.text,
                 unet_strength=use.text if use.unet is None else use.unet,
+                after=acting,
             )
+            acting.append(attached)
             stack.callback(attached.eject)
         yield _with_bundled(embeddings, [file for _, file in files])
 

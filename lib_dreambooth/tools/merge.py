@@ -68,7 +68,8 @@ def merge(
 ) -> Merged:
     """Writes a single checkpoint: `base` with the files at their weights.
 
-    Each file's change is worked out from the base, all are summed in float32 and rounded once; so the result
+    All changes are summed in float32 and rounded once; one that depends on the weight starts from what those
+    before it made of it. So the result
     draws as the base does with all of them in the prompt. One tensor of the base is in memory at a time.
     Raises FileError before anything is written for kinds, families and sizes that do not fit.
     """
@@ -158,11 +159,10 @@ def changed(
 
 @torch.no_grad()
 def changed_tensor(tensor: Tensor, changes: Sequence[tuple[Beside, str, float]]) -> Tensor:
-    """A float32 tensor of the base with all that is added to it."""
-    layer = Layer(tensor)
+    """A float32 tensor of the base with all that is added to it, one after the other as WebUIs do."""
     result = tensor
     for beside, name, weight in changes:
-        result = result + weight * beside.changes(layer)[name]().float().reshape(tensor.shape)
+        result = result + weight * beside.changes(Layer(result))[name]().float().reshape(tensor.shape)
     return result
 
 
