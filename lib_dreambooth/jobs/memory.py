@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import threading
 from collections import OrderedDict
@@ -27,7 +28,7 @@ from lib_dreambooth.training.optimizers.finding import find
 from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.checkpointing import checkpointing
-from lib_dreambooth.training.precision.devices import ability_of, choose_device, name_of, room_on
+from lib_dreambooth.training.precision.devices import Ability, ability_of, choose_device, name_of, room_on
 from lib_dreambooth.training.trainer.trainer import shortened
 
 # Latents: mean and spread in float32, four channels, a cell for 64 pixels.
@@ -60,52 +61,83 @@ class Told:
         }
 
 
+@dataclass(frozen=True)
+class Target:
+    """The device that a forecast is about: one of this machine, or a card that need not be here.
+
+    `name` is what measurements of it are kept under, empty where there are none; `room` is None where nobody
+    knows it.
+    """
+
+    kind: str
+    ability: Ability
+    room: int | None = None
+    name: str = ""
+    device: str = ""
+
+    def arithmetic(self, run: Run, base: FileKind) -> Arithmetic:
+        """Number types of the run there."""
+        is_safe = FAMILIES[base.family].is_half_vae_safe
+        return resolve(run.precision, self.ability, is_half_vae_safe=is_safe)
+
+
+def device_here(plan: RunPlan, room: int | None = None) -> Target:
+    """The device of a plan; `room` where it is another than what the device has now."""
+    device = choose_device(plan.device)
+    found = Target(device.type, ability_of(device), room_on(plan.device) if room is None else room)
+    name = f"{name_of(device)}, {found.arithmetic(plan.run, plan.kind).mixed}"
+    return dataclasses.replace(found, name=name, device=plan.device)
+
+
 def forecast_of(
-    plan: RunPlan, *, kept: Kept | None = None, room: int | None = None, measures: bool = True
+    plan: RunPlan,
+    *,
+    kept: Kept | None = None,
+    room: int | None = None,
+    measures: bool = True,
+    target: Target | None = None,
 ) -> Told:
-    """What the run needs; `room` where it is another than the device's own.
+    """What the run needs; `room` where it is another than the device's own, `target` for another device.
 
     `measures`: whether this machine's speed may be measured now, where it is not known yet.
     """
     kept = kept or Kept(data_folder())
-    run, kind = plan.run, plan.device.partition(":")[0]
-    room = room_on(plan.device) if room is None else room
+    target = target or device_here(plan, room)
+    return told_of(plan.run, plan.kind, numbers_of(plan), target, kept, measures=measures)
+
+
+def told_of(
+    run: Run, kind: FileKind, numbers: Numbers, target: Target, kept: Kept, *, measures: bool = False
+) -> Told:
+    """The same of settings with everything decided, on a base of this kind."""
     with _lock:
-        forecaster = forecaster_of(plan, kept, measures=measures)
-        fit = fit_of(forecaster, run, plan.kind, plan.device, room)
-        found = [] if fit.fits is not False else offers(forecaster, room or 0)
-    return Told(fit.forecast, room, None if kind == "cpu" and room is None else fit.fits, found)
+        forecaster = forecaster_of(run, kind, numbers, target, kept, measures=measures)
+        fit = fit_of(forecaster, run, kind, target)
+        found = [] if fit.fits is not False else offers(forecaster, target.room or 0)
+    return Told(fit.forecast, target.room, fit.fits, found)
 
 
-def forecaster_of(plan: RunPlan, kept: Kept, *, measures: bool = False) -> Forecaster:
-    """The forecaster of a plan; the last ones are remembered, since a page asks after each change."""
-    device = choose_device(plan.device)
-    arithmetic = arithmetic_of(plan.run, plan.kind, plan.device)
-    name = device_name(plan)
-    speed = speed_of(name, plan.device, arithmetic, kept, measures=measures)
-    numbers = numbers_of(plan)
-    factor, pace = kept.factor(name, "memory"), kept.factor(name, "seconds")
-    run = plan.run
+def forecaster_of(
+    run: Run, kind: FileKind, numbers: Numbers, target: Target, kept: Kept, *, measures: bool = False
+) -> Forecaster:
+    """The forecaster of a run; the last ones are remembered, since a page asks after each change."""
+    arithmetic = target.arithmetic(run, kind)
+    speed = speed_of(target, arithmetic, kept, measures=measures)
+    factor, pace = kept.factor(target.name, "memory"), kept.factor(target.name, "seconds")
     base = Path(run.model.base)
     key = (
-        str(base), base.stat().st_mtime_ns, numbers, plan.device, speed, factor, pace,
+        str(base), base.stat().st_mtime_ns, numbers, target.kind, arithmetic, speed, factor, pace,
         repr((run.network, run.parts, run.words, run.precision, run.memory, run.length, run.optimizer)),
         repr((run.captions.max_tokens, run.ema, run.previews, run.model.clip_skip)),
     )  # fmt: skip
     if key in _known:
         _known.move_to_end(key)
         return _known[key]
-    scene = Scene(run, plan.kind, arithmetic, device.type, functools.partial(taking_steps, run))
+    scene = Scene(run, kind, arithmetic, target.kind, functools.partial(taking_steps, run))
     _known[key] = Forecaster(scene, numbers, speed, factor, pace)
     while len(_known) > MOST_KEPT:
         _known.popitem(last=False)
     return _known[key]
-
-
-def device_name(plan: RunPlan) -> str:
-    """What this machine's measurements are kept under: the device, its PyTorch, and the arithmetic."""
-    arithmetic = arithmetic_of(plan.run, plan.kind, plan.device)
-    return f"{name_of(choose_device(plan.device))}, {arithmetic.mixed}"
 
 
 @contextlib.contextmanager
@@ -118,11 +150,10 @@ def taking_steps(run: Run, roots: Mapping[str, Any], trained: Trainable | None, 
         yield
 
 
-def fit_of(forecaster: Forecaster, run: Run, base: FileKind, device: str, room: int | None) -> Fit:
-    """How the steps are taken here: as the settings say, and the fastest that fits where they leave it."""
-    memory = run.memory
-    kind = device.partition(":")[0]
-    arithmetic = arithmetic_of(run, base, device)
+def fit_of(forecaster: Forecaster, run: Run, base: FileKind, target: Target) -> Fit:
+    """How the steps are taken there: as the settings say, and the fastest that fits where they leave it."""
+    memory, kind, room = run.memory, target.kind, target.room
+    arithmetic = target.arithmetic(run, base)
     can_fuse = may_fuse(run, find(run.optimizer.name, kind), scales_loss=arithmetic.scales_loss)
     levels = LEVELS if memory.checkpointing == AUTO else (memory.checkpointing,)
     fused = {"on": (True,), "off": (False,)}.get(
@@ -147,7 +178,6 @@ def numbers_of(plan: RunPlan) -> Numbers:
     size = max(plan.buckets, key=lambda one: one[0] * one[1])
     cells = [one[0] * one[1] * visits for one, visits in plan.buckets.items()]
     visits = max(1, sum(plan.buckets.values()))
-    preview = run.pictures.resolution if run.previews.size.is_auto else run.previews.size
     prompts = max(3, len(run.previews.prompts)) * run.previews.count
     base = Path(run.model.base)
     times = len(plan.outline.previews or ()) + run.previews.at_end + run.previews.at_start
@@ -155,7 +185,7 @@ def numbers_of(plan: RunPlan) -> Numbers:
     written = [of_one.get(name, 0) for name in plan.outline.files]
     return Numbers(
         size_wh=size,
-        preview_wh=(preview.width // 8 * 8, preview.height // 8 * 8),
+        preview_wh=preview_size(run),
         mean_share=sum(cells) / visits / (size[0] * size[1]),
         num_items=plan.num_pictures,
         num_captions=plan.num_captions,
@@ -170,6 +200,12 @@ def numbers_of(plan: RunPlan) -> Numbers:
     )
 
 
+def preview_size(run: Run) -> tuple[int, int]:
+    """Width and height of the previews."""
+    size = run.pictures.resolution if run.previews.size.is_auto else run.previews.size
+    return size.width // 8 * 8, size.height // 8 * 8
+
+
 def bytes_at(base: Path) -> int:
     """A file's bytes, or those of all files of a folder."""
     if base.is_file():
@@ -177,16 +213,10 @@ def bytes_at(base: Path) -> int:
     return sum(one.stat().st_size for one in base.rglob("*") if one.is_file())
 
 
-def arithmetic_of(run: Run, kind: FileKind, device: str) -> Arithmetic:
-    """Number types of the run on a device."""
-    is_safe = FAMILIES[kind.family].is_half_vae_safe
-    return resolve(run.precision, ability_of(choose_device(device)), is_half_vae_safe=is_safe)
-
-
-def speed_of(name: str, device: str, arithmetic: Arithmetic, kept: Kept, *, measures: bool) -> Speed | None:
+def speed_of(target: Target, arithmetic: Arithmetic, kept: Kept, *, measures: bool) -> Speed | None:
     """The speed that is known of a device; measured where it is not and that may be done."""
-    found = kept.speed(name)
-    if found is None and measures:
-        found = measured(choose_device(device), arithmetic.compute)
-        kept.keep_speed(name, found)
+    found = kept.speed(target.name)
+    if found is None and measures and target.device:
+        found = measured(choose_device(target.device), arithmetic.compute)
+        kept.keep_speed(target.name, found)
     return found

@@ -1,101 +1,130 @@
-"""A run suited to its card before it starts, and its forecast compared with what it took at its end."""
+"""Settings suited to a card of some size, without changing what is learned where that is possible."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from lib_dreambooth.base.showing import shown_bytes
 from lib_dreambooth.data.tags.places import data_folder
+from lib_dreambooth.forecast.fitting import Offer
+from lib_dreambooth.forecast.forecast import Numbers
 from lib_dreambooth.forecast.kept import Kept
-from lib_dreambooth.jobs.memory import Told, device_name, forecast_of
-from lib_dreambooth.jobs.plan import plan_run
-from lib_dreambooth.runs.events import Event, Step, Warned
-from lib_dreambooth.runs.folder import ModelFolder
-from lib_dreambooth.settings.sources import Sourced
-from lib_dreambooth.training.export.places import Folders
-from lib_dreambooth.training.precision.devices import peak_of, restart_peak
-from lib_dreambooth.training.trainer.taking import AS_SET, Taking
+from lib_dreambooth.forecast.rehearsal import Manner
+from lib_dreambooth.jobs.completing import kind_of_base
+from lib_dreambooth.jobs.memory import Target, Told, bytes_at, preview_size, told_of
+from lib_dreambooth.models.families import native_side
+from lib_dreambooth.settings.compare import Change, differences
+from lib_dreambooth.settings.convert import plain
+from lib_dreambooth.settings.deciding import decided
+from lib_dreambooth.settings.meaning import is_adapter
+from lib_dreambooth.settings.reading import update
+from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.sources import FORECAST, Sourced
+from lib_dreambooth.training.precision.devices import Ability
 
-log = logging.getLogger(__name__)
+GIB = 1 << 30
+CARDS_GIB = (6, 8, 10, 12, 16, 24)
+# The driver's own part of a card and a desktop's: a guess, of Windows with a browser open.
+NOT_OURS = round(0.8 * GIB)
+# A card that is not here is taken for one of the RTX 30 series or younger.
+USUAL_CARD = Ability("cuda", generation=8, has_half=True)
+AUTO = "auto"
+# What the forecast decides, and what each is before it does.
+OPEN: Mapping[str, Any] = {
+    "memory.checkpointing": AUTO,
+    "memory.fused_backward": AUTO,
+    "memory.gradients": AUTO,
+    "memory.unload": AUTO,
+}
+# So many changes of what is learned one after the other, at most.
+MOST_CHANGES = 4
 
 
-@dataclass
-class Suited:
-    """How the steps of a run are taken on its card, and the forecast of that; none where there is no card.
+@dataclass(frozen=True)
+class Suiting:
+    """Settings that suit a card.
 
-    It is a listener too: the last step tells how fast the run was.
+    `changes` are all differences from what was asked about; `learned` are those of them that change what is
+    learned, each with what it costs. `told` is the forecast of the result, with the room and whether it fits;
+    its `offers` are further changes of what is learned that would fit, where it does not.
     """
 
-    device: str
-    told: Told | None = None
-    kept: Kept | None = None
-    name: str = ""
-    steps_per_second: float | None = None
+    sourced: Sourced
+    changes: tuple[Change, ...]
+    learned: tuple[Offer, ...]
+    told: Told
 
     @property
-    def taking(self) -> Taking:
-        """What the trainer goes by where the settings leave it open."""
-        if self.told is None:
-            return AS_SET
-        manner = self.told.forecast.manner
-        return Taking(manner.level, manner.is_fused)
+    def fits(self) -> bool:
+        return bool(self.told.fits)
 
-    def hear(self, event: Event) -> None:
-        """Notes the speed."""
-        if isinstance(event, Step) and event.steps_per_second:
-            self.steps_per_second = event.steps_per_second
-
-    def compare(self) -> None:
-        """Keeps what the run took beside what was forecast, so that the next forecast is nearer.
-
-        On a CPU nothing is compared: what a process holds there is not the run's alone.
-        """
-        peak = peak_of(self.device)
-        if self.told is None or self.kept is None or not peak:
-            return
-        ratios = ratios_of(self.told, peak, self.steps_per_second)
-        self.kept.keep_result(self.name, **ratios)
-        log.info("the run took %s of the card, %.2f of the forecast", shown_bytes(peak), ratios["memory"])
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "changes": {one.path: plain(one.after) for one in self.changes},
+            "learned": [one.to_json() for one in self.learned],
+            "forecast": self.told.to_json(),
+        }
 
 
-def ratios_of(told: Told, peak: int, steps_per_second: float | None) -> dict[str, float]:
-    """What was measured over what the graph alone said."""
-    forecast = told.forecast
-    found = {"memory": peak / forecast.plain_bytes}
-    if steps_per_second and forecast.plain_seconds_per_step:
-        found["seconds"] = 1.0 / steps_per_second / forecast.plain_seconds_per_step
-    return found
+def room_of_card(gib: float) -> int:
+    """Bytes that a run could have of a card that is sold as one of so many GB."""
+    return max(0, round(gib * GIB) - NOT_OURS)
 
 
 def suited(
     sourced: Sourced,
-    folder: ModelFolder,
-    results: Folders,
-    device: str,
-    emit: Callable[[Event], object],
+    room: int,
+    *,
+    ability: Ability = USUAL_CARD,
+    may_change: bool = False,
     kept: Kept | None = None,
-) -> Suited:
-    """Looks at the card as it is now, with the host's models away, and chooses; tells where nothing fits."""
-    if device.partition(":")[0] != "cuda":
-        return Suited(device)
+    numbers: Numbers | None = None,
+) -> Suiting:
+    """The settings with the fastest way to take their steps in `room` bytes of a card.
+
+    The card need not be here, and pictures need not be chosen (`numbers_without`); the base has to be.
+    What is learned stays as it is, unless it `may_change` where nothing fits otherwise: then the offer that
+    changes least is taken, and the next one where that does not suffice. Raises UserError.
+    """
     kept = kept or Kept(data_folder())
-    try:
-        plan = plan_run(sourced, folder.name, results, folder, host_device=device)
-        told = forecast_of(plan, kept=kept)
-    except Exception:  # the run does without a forecast: it is what the settings say then
-        log.exception("the run could not be forecast")
-        return Suited(device)
-    if told.fits is False:
-        emit(Warned(text=sentence(told), where="memory", code="memory-may-not-suffice"))
-    restart_peak(device)
-    return Suited(device, told, kept, device_name(plan))
+    kind = kind_of_base(Path(sourced.run.model.base))
+    given = sourced
+    sourced = update(sourced, OPEN, FORECAST)
+    target = Target("cuda", ability, room)
+    learned: list[Offer] = []
+    while True:
+        whole = decided(sourced, native_side=native_side(kind), seed=0)
+        of_it = numbers or numbers_without(whole.run)
+        told = told_of(whole.run, kind, of_it, target, kept)
+        if told.fits or not may_change or not told.offers or len(learned) == MOST_CHANGES:
+            break
+        learned.append(told.offers[0])
+        sourced = update(sourced, dict(told.offers[0].changes), FORECAST)
+    sourced = update(sourced, changes_for(sourced.run, told.forecast.manner), FORECAST)
+    return Suiting(sourced, tuple(differences(given.run, sourced.run)), tuple(learned), told)
 
 
-def sentence(told: Told) -> str:
-    """What does not fit, and what would."""
-    ways = [", ".join(f"{name} = {value}" for name, value in offer.changes) for offer in told.offers]
-    would = f" It would with {', or with '.join(ways)}." if ways else ""
-    room = shown_bytes(told.room or 0)
-    return f"the run needs {told.forecast.text()}, and the card has {room}: it may not fit.{would}"
+def changes_for(run: Run, manner: Manner) -> dict[str, Any]:
+    """The settings that say what a forecast has chosen."""
+    found: dict[str, Any] = {"memory.checkpointing": manner.level}
+    if not is_adapter(run):
+        found["memory.fused_backward"] = "on" if manner.is_fused else "off"
+        if run.length.accumulation > 1:
+            found["memory.gradients"] = "system" if manner.is_in_system else "card"
+    return found
+
+
+def numbers_without(run: Run) -> Numbers:
+    """What counts where no pictures were chosen yet: one of the resolution that the settings name."""
+    size = run.pictures.resolution
+    return Numbers(
+        size_wh=(size.width, size.height),
+        preview_wh=preview_size(run),
+        num_items=1,
+        num_captions=1,
+        num_drawn=1,
+        file_bytes=bytes_at(Path(run.model.base)),
+    )

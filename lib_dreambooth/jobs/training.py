@@ -14,12 +14,12 @@ from lib_dreambooth.base.awake import awake
 from lib_dreambooth.base.host import Alone, Sharing
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.jobs.completing import complete, on_base
+from lib_dreambooth.jobs.foretelling import foretold
 from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.jobs.on_resume import changed_settings
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
 from lib_dreambooth.jobs.report.told import told_facts
 from lib_dreambooth.jobs.report.writing import write_report
-from lib_dreambooth.jobs.suiting import suited
 from lib_dreambooth.jobs.together import lead
 from lib_dreambooth.runs.commands import CommandBox
 from lib_dreambooth.runs.events import Event, Started, Warned
@@ -103,7 +103,7 @@ class TrainingJob:
             lead(self.process, folder, sourced)
             logs = {"model_name": folder.name, "logs_dir": folder.logs_dir, "run_id": self.run_id}
             with outside_logs(sourced.run, events, **logs):  # type: ignore[arg-type]
-                card = suited(sourced, folder, self.results, str(device), events.emit)
+                card = foretold(sourced, folder, self.results, str(device), events.emit)
                 events.listen(card.hear)
                 trainer = Trainer(
                     sourced.run, device, desk, control, events.emit, self.state, self.process, card.taking

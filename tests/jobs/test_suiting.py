@@ -1,60 +1,71 @@
-"""How a run is suited to a card, and what is kept of how it came out."""
+"""Settings suited to a card that need not be here."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lib_dreambooth import settings
+from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.forecast.fitting import Offer
 from lib_dreambooth.forecast.forecast import STEP, Forecast, PhaseNeed
-from lib_dreambooth.forecast.kept import BOUNDS, Kept
+from lib_dreambooth.forecast.kept import Kept
 from lib_dreambooth.forecast.rehearsal import Manner
 from lib_dreambooth.jobs import suiting
 from lib_dreambooth.jobs.memory import Told
-from lib_dreambooth.jobs.suiting import Suited, ratios_of, sentence
-from lib_dreambooth.runs.events import Step
-from lib_dreambooth.training.trainer.taking import AS_SET, Taking
+from lib_dreambooth.jobs.suiting import GIB, NOT_OURS, room_of_card, suited
+from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.settings.sources import FORECAST, Sourced
 
-GB = 10**9
-
-
-def told(factor: float = 1.0, pace: float = 1.0) -> Told:
-    need = PhaseNeed((3 * GB, 0, 0, 0, GB, 0), 0)
-    forecast = Forecast("cuda", {STEP: need}, Manner("some", is_fused=True), 2.0 * pace, 20.0, factor, pace)
-    offer = Offer((("length.batch_size", 1),), GB, "one picture at a time")
-    return Told(forecast, 3 * GB, False, [offer])
+MB = 1_000_000
 
 
-def test_the_trainer_goes_by_what_was_chosen() -> None:
-    assert Suited("cuda:0", told()).taking == Taking("some", is_fused=True)
-    assert Suited("cpu").taking == AS_SET
-    assert Taking("some").level_for("auto", "cuda") == "some"
-    assert Taking("some").level_for("off", "cuda") == "off"
-    assert (AS_SET.level_for("auto", "cuda"), AS_SET.level_for("auto", "cpu")) == ("on", "off")
+def asked(**changes: dict[str, object]) -> Sourced:
+    return settings.read({"model": {"base": str(MINI_CHECKPOINT)}, **changes})
 
 
-def test_what_is_kept_is_over_the_graph_alone() -> None:
-    # Not over what earlier runs had already corrected: corrections would wander.
-    assert ratios_of(told(factor=1.3, pace=3.0), 5 * GB, 0.25) == {"memory": 1.25, "seconds": 2.0}
-    assert ratios_of(told(), 5 * GB, None) == {"memory": 1.25}
+def test_a_card_is_less_than_it_is_sold_as() -> None:
+    assert room_of_card(8) == 8 * GIB - NOT_OURS
 
 
-def test_a_run_that_ended_corrects_the_next_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_what_fits_keeps_everything_and_nothing_else_is_changed(tmp_path: Path) -> None:
+    given = asked(memory={"checkpointing": "on"}, rates={"learning_rate": 3e-4})
+    found = suited(given, room_of_card(8), kept=Kept(tmp_path))
+    assert found.fits and not found.learned
+    assert {one.path: one.after for one in found.changes} == {"memory.checkpointing": "off"}
+    assert found.sourced.source("memory.checkpointing") == FORECAST
+    assert found.sourced.run.rates.learning_rate == 3e-4
+
+
+def test_what_is_learned_changes_only_where_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told_of(run: Run, *others: Any) -> Told:
+        need = PhaseNeed((run.length.batch_size * MB, 0, 0, 0, 0, 0), 0)
+        smaller = Offer((("length.batch_size", run.length.batch_size // 2),), MB, "a smaller batch")
+        fits = run.length.batch_size <= 4
+        return Told(Forecast("cuda", {STEP: need}, Manner("on")), 4 * MB, fits, [] if fits else [smaller])
+
+    monkeypatch.setattr(suiting, "told_of", told_of)
+    given = asked(length={"batch_size": 16})
     kept = Kept(tmp_path)
-    monkeypatch.setattr(suiting, "peak_of", lambda device: 5 * GB)
-    run = Suited("cuda:0", told(), kept, "a card")
-    run.hear(Step(step=3, epoch=1.0, loss=0.1, smoothed=0.1, rates={}, steps_per_second=0.25))
-    run.compare()
-    assert kept.factor("a card", "memory") == 1.25
-    assert kept.factor("a card", "seconds") == BOUNDS[1]
-    assert kept.factor("another card", "memory") == 1.0
-    # Nothing is kept where there is no card.
-    Suited("cpu").compare()
+    found = suited(given, 4 * MB, kept=kept)
+    assert not found.fits and found.told.offers and not found.learned
+    assert found.sourced.run.length.batch_size == 16
+    changed = suited(given, 4 * MB, may_change=True, kept=kept)
+    assert changed.fits
+    assert [offer.changes for offer in changed.learned] == [
+        (("length.batch_size", 8),),
+        (("length.batch_size", 4),),
+    ]
+    assert changed.sourced.run.length.batch_size == 4
+    assert changed.sourced.run.memory.checkpointing == "on"
 
 
-def test_what_does_not_fit_is_told_with_what_would() -> None:
-    text = sentence(told())
-    assert "4.0 GB" in text
-    assert "the card has 3.0 GB" in text
-    assert "length.batch_size = 1" in text
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lora", "none"])
+def test_the_result_is_settings_that_can_be_read(kind: str, tmp_path: Path) -> None:
+    found = suited(asked(network={"kind": kind}), room_of_card(6), kept=Kept(tmp_path))
+    assert found.sourced.run.memory.fused_backward == ("auto" if kind == "lora" else "off")
+    assert set(found.to_json()) == {"changes", "learned", "forecast"}
