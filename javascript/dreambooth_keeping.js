@@ -17,21 +17,58 @@
         return db.schema.nested(db.store.get("values"));
     }
 
+    // The name of an own preset that is chosen stands there already: it is most likely to be kept anew.
     async function keepPreset(beside) {
+        const t = db.words.t;
+        const before = db.presets.chosen();
+        const wanted = await named(beside, t("Save as a preset"), before && before.is_own ? before : { name: "", about: "" }, t("Everything but what belongs to this subject: pictures, words, names and places stay out."));
+        if (!wanted) return;
+        const is = (one) => one.is_own && one.name.toLowerCase() === wanted.name.trim().toLowerCase();
+        const there = db.store.get("presets").find(is);
+        if (there && (await db.pictures.ask(t("Replace the preset {name} with these settings?", { name: there.name }), [["yes", t("Replace"), "primary"]])) !== "yes") return;
+        const made = await db.routes.keepPreset(wanted.name, wanted.about, settings(), Boolean(there));
+        await listPresets(made.name);
+        db.say.note(t("The preset {name} is saved.", { name: made.name }));
+    }
+
+    // {name, about} as they were typed, or null.
+    function named(beside, title, before, hint) {
         const { el, button } = db.dom;
         const t = db.words.t;
-        const wanted = await db.sheet.open(beside, t("Save as a preset"), (end) => {
-            const name = el("input", { type: "text", class: "dreambooth-input", id: "dreambooth_preset_name", "aria-label": t("Name"), placeholder: t("Name"), autocomplete: "off" });
-            const about = el("input", { type: "text", class: "dreambooth-input", id: "dreambooth_preset_about", "aria-label": t("What it is for"), placeholder: t("What it is for"), autocomplete: "off" });
+        return db.sheet.open(beside, title, (end) => {
+            const name = el("input", { type: "text", class: "dreambooth-input", id: "dreambooth_preset_name", "aria-label": t("Name"), placeholder: t("Name"), autocomplete: "off", value: before.name });
+            const about = el("input", { type: "text", class: "dreambooth-input", id: "dreambooth_preset_about", "aria-label": t("What it is for"), placeholder: t("What it is for"), autocomplete: "off", value: before.about });
             return [
-                el("p", { class: "dreambooth-hint" }, t("Everything but what belongs to this subject: pictures, words, names and places stay out.")),
+                hint ? el("p", { class: "dreambooth-hint" }, hint) : null,
                 el("div", { class: "dreambooth-row" }, name, about, button(t("Save"), () => end({ name: name.value, about: about.value }), { kind: "primary", id: "dreambooth_preset_save" })),
             ];
         });
-        if (!wanted) return;
-        const made = await db.routes.keepPreset(wanted.name, wanted.about, settings());
+    }
+
+    // What can be done with a preset of one's own.
+    function ofOwn() {
+        const { button } = db.dom;
+        const t = db.words.t;
+        return [button(t("Rename the preset"), renamePreset, { id: "dreambooth_rename_preset" }), button(t("Delete the preset"), deletePreset, { id: "dreambooth_delete_preset" })];
+    }
+
+    async function renamePreset(beside) {
+        const before = db.presets.chosen();
+        const wanted = await named(beside, db.words.t("Rename the preset"), before, "");
+        if (wanted) await listPresets((await db.routes.renamePreset(before.id, wanted.name, wanted.about)).name);
+    }
+
+    async function deletePreset() {
+        const t = db.words.t;
+        const before = db.presets.chosen();
+        if ((await db.pictures.ask(t("Delete {name} from the disk?", { name: before.name }), [["yes", t("Delete"), "stop"]])) !== "yes") return;
+        await db.routes.deletePreset(before.id);
+        await listPresets("");
+    }
+
+    async function listPresets(name) {
         db.store.put("presets", await db.routes.presets());
-        db.say.note(t("The preset {name} is saved.", { name: made.name }));
+        if (name) db.presets.choose(name);
     }
 
     async function fromModel(beside) {
@@ -85,5 +122,5 @@
         URL.revokeObjectURL(address);
     }
 
-    db.keeping = { buttons };
+    db.keeping = { buttons, ofOwn };
 })();

@@ -2,25 +2,39 @@
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
+    let list = null;
     const WIZARDS = { Person: "Training Wizard (Person)", "Object or style": "Training Wizard (Object/Style)", "Object/Style": "Training Wizard (Object/Style)" };
 
     function row(more) {
         const { el, button, fill } = db.dom;
         const t = db.words.t;
-        const list = el("select", { class: "dreambooth-input", id: "dreambooth_preset", "aria-label": t("Preset") });
         const about = el("span", { class: "dreambooth-hint" });
+        const own = db.keeping.ofOwn();
+        list = el("select", { class: "dreambooth-input", id: "dreambooth_preset", "aria-label": t("Preset") });
         const tell = () => {
-            const found = db.store.get("presets").find((one) => one.name === list.value);
+            const found = chosen();
             about.textContent = found ? db.words.said(found.about) : "";
+            own.forEach((one) => (one.hidden = !found || !found.is_own));
         };
         list.addEventListener("change", tell);
         const draw = () => {
-            fill(list, db.store.get("presets").map((one) => el("option", { value: one.name }, db.words.label(WIZARDS[one.name] || one.name))));
+            const kept = list.value;
+            fill(list, db.store.get("presets").map((one) => el("option", { value: one.name }, one.is_own ? one.name : db.words.label(WIZARDS[one.name] || one.name))));
+            if (db.store.get("presets").some((one) => one.name === kept)) list.value = kept;
             tell();
         };
         db.store.listen("presets", draw);
         draw();
-        return [list, button(t("Apply"), () => apply(list.value), { id: "dreambooth_apply_preset" }), more, about];
+        return [list, button(t("Apply"), () => apply(list.value), { id: "dreambooth_apply_preset" }), own, more, about];
+    }
+
+    function chosen() {
+        return db.store.get("presets").find((one) => one.name === list.value);
+    }
+
+    function choose(name) {
+        list.value = name;
+        list.dispatchEvent(new Event("change"));
     }
 
     async function apply(name) {
@@ -59,5 +73,5 @@
         return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
     }
 
-    db.presets = { row, nameOf, text };
+    db.presets = { row, chosen, choose, nameOf, text };
 })();

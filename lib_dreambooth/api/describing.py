@@ -29,6 +29,7 @@ ERROR = {
     },
 }
 PARTS = {
+    "preset": "the id of a preset",
     "model": "the name of a model",
     "file_id": "a file by the id that lists give it",
     "entry_id": "an entry of the queue by its id",

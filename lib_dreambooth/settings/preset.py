@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,31 +10,15 @@ from typing import Any
 
 from lib_dreambooth.base.durations import steps
 from lib_dreambooth.base.errors import FileError, UserError
-from lib_dreambooth.base.files import write_text
 from lib_dreambooth.settings.compare import Change, differences
-from lib_dreambooth.settings.convert import plain
-from lib_dreambooth.settings.fields import all_groups, value_at
 from lib_dreambooth.settings.files import load_text, parsed
 from lib_dreambooth.settings.meaning import is_adapter, rate_of
 from lib_dreambooth.settings.reading import read
-from lib_dreambooth.settings.renames import VERSION, translated
+from lib_dreambooth.settings.renames import translated
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.settings.sources import Sourced, preset_source
-from lib_dreambooth.settings.toml_text import toml_string, toml_value
 
 SHIPPED = Path(__file__).parent / "presets"
-# Settings that belong to one subject, one place or one machine: a user's own preset leaves them out.
-PERSONAL_SECTIONS = ("concepts", "words", "metadata", "logging")
-PERSONAL = (
-    "model.base",
-    "model.vae",
-    "network.start_from",
-    "saving.folder",
-    "previews.prompts",
-    "previews.file",
-)
-BAD_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
-LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -181,27 +164,3 @@ def named(name: str, own_folder: Path | None = None) -> Preset:
         todo=f"There are: {', '.join(preset.name for preset in presets)}.",
         code="unknown-preset",
     )
-
-
-def save(own_folder: Path, name: str, run: Run, about: str = "") -> Path:
-    """Keeps a run's settings as a preset of the user's own, without what belongs to its subject."""
-    stem = " ".join(BAD_IN_NAMES.sub(" ", name).split()).strip(". ")[:LONGEST_NAME]
-    if not stem:
-        raise UserError("a preset needs a name.", where="name", todo="Type one, such as My faces.")
-    path = own_folder / f"{stem}.toml"
-    blocks = [
-        f"version = {VERSION}\n",
-        f"[preset]\nname = {toml_string(name.strip())}\nabout = {toml_string(about)}\n",
-    ]
-    for group in all_groups():
-        if group.path.split(".")[0] in PERSONAL_SECTIONS and group.path != "parts.words":
-            continue
-        section = value_at(run, group.path)
-        lines = [
-            f"{key} = {toml_value(plain(getattr(section, key)))}\n"
-            for key in section.__struct_fields__
-            if f"{group.path}.{key}" not in PERSONAL
-        ]
-        blocks.append(f"[{group.path}]\n" + "".join(lines))
-    write_text(path, "\n".join(blocks))
-    return path

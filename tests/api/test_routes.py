@@ -108,7 +108,16 @@ def test_presets_are_shown_applied_and_kept(made: Made) -> None:
     changed = {change["path"]: change["after"] for change in applied["changes"]}
     assert changed["length.train_for"].endswith("steps")
     made.post("/settings/presets", {"name": "Mine", "settings": applied["settings"]}, 201)
-    assert {"name": "Mine", "about": "", "is_own": True} in made.get("/settings/presets")
+    mine = {"id": "Mine", "name": "Mine", "about": "", "is_own": True}
+    assert mine in made.get("/settings/presets")
+    taken = made.post("/settings/presets", {"name": "mine", "settings": applied["settings"]}, 409)
+    assert taken["error"]["code"] == "name-taken"
+    made.post("/settings/presets", {"name": "Mine", "settings": {}, "replaces": True}, 201)
+    renamed = made.post("/settings/presets/Mine/rename", {"name": "Yours", "about": "x"})
+    assert renamed == {"id": "Yours", "name": "Yours", "about": "x", "is_own": True}
+    assert made.client.delete(f"{PREFIX}/settings/presets/person").status_code == 403
+    left = made.client.delete(f"{PREFIX}/settings/presets/Yours").json()
+    assert {one["name"] for one in left} == names
     assert (
         made.post("/settings/presets/apply", {"preset": "../x.toml"}, 404)["error"]["code"]
         == "unknown-preset"

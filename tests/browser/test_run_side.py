@@ -181,3 +181,38 @@ def test_what_broke_off_is_offered_again(browser: Chromium, served: Served) -> N
     page.press_text("Discard", ".dreambooth-dialog")
     page.wait("!document.querySelector('.dreambooth-stopped')")
     page.close()
+
+
+def test_own_presets_are_kept_replaced_renamed_and_removed(browser: Chromium, served: Served) -> None:
+    page = served.open(browser)
+    names = "sdDreambooth.store.get('presets').filter((one) => one.is_own).map((one) => one.name)"
+    show(page, "training")
+    assert page.js("document.querySelector('#dreambooth_delete_preset').checkVisibility()") is False
+    for rank, is_there in ((5, False), (6, True)):
+        page.js(f"sdDreambooth.field.set('network.rank', {rank})")
+        page.press("#dreambooth_keep_preset")
+        if is_there:
+            # The chosen one's name stands there already.
+            assert page.js("document.querySelector('#dreambooth_preset_name').value") == "Mine <b>"
+        page.type("#dreambooth_preset_name", "Mine <b>")
+        page.press("#dreambooth_preset_save")
+        if is_there:
+            page.press_text("Replace", ".dreambooth-dialog")
+        page.wait("!document.querySelector('#dreambooth_keep_preset').hasAttribute('aria-busy')")
+        page.wait(
+            f"document.querySelector('#dreambooth_preset').value === 'Mine <b>' && {names}.length === 1"
+        )
+    folder = served.host.paths.dreambooth / ".presets"
+    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('Mine <b>')")
+    assert "\nrank = 6\n" in (folder / "Mine b.toml").read_text(encoding="utf-8")
+    page.press("#dreambooth_rename_preset")
+    page.type("#dreambooth_preset_name", "Yours")
+    page.press("#dreambooth_preset_save")
+    page.wait(f"{names}.join() === 'Yours' && document.querySelector('#dreambooth_preset').value === 'Yours'")
+    page.press("#dreambooth_delete_preset")
+    page.press_text("Delete", ".dreambooth-dialog")
+    page.wait(f"{names}.length === 0")
+    assert list(folder.iterdir()) == []
+    assert page.js("document.querySelector('#dreambooth_delete_preset').checkVisibility()") is False
+    assert page.errors == []
+    page.close()

@@ -9,8 +9,8 @@ from lib_dreambooth.base.durations import steps
 from lib_dreambooth.base.errors import FileError, SettingsError, UserError
 from lib_dreambooth.settings.compare import differences
 from lib_dreambooth.settings.meaning import made
+from lib_dreambooth.settings.own_presets import PERSONAL, remove, rename, save
 from lib_dreambooth.settings.preset import (
-    PERSONAL,
     LengthRule,
     Preset,
     applied,
@@ -18,7 +18,6 @@ from lib_dreambooth.settings.preset import (
     load,
     named,
     preview,
-    save,
     steps_for,
 )
 from lib_dreambooth.settings.schema import Run
@@ -129,6 +128,36 @@ def test_a_users_own_preset_leaves_out_what_is_personal(tmp_path: Path) -> None:
         "metadata.author",
     }
     assert after.model.base == "mine" and "model.base" in PERSONAL
+
+
+def test_own_presets_are_renamed_written_over_and_removed(tmp_path: Path) -> None:
+    run = settings.replace(Run(), {"network.rank": 5})
+    save(tmp_path, "Faces", run, "For faces.")
+    with pytest.raises(UserError, match="already"):
+        save(tmp_path, "faces", Run(), replaces=False)
+    path = rename(tmp_path, "FACES", "Faces / 2", "For two.")
+    assert [one.name for one in tmp_path.iterdir()] == [path.name] == ["Faces 2.toml"]
+    preset = named("Faces / 2", tmp_path)
+    assert preset.about == "For two." and preset.settings["network"]["rank"] == 5
+    # Other letters of the same name are no other preset.
+    assert named("faces 2", tmp_path).path.samefile(rename(tmp_path, "Faces 2", "faces 2", ""))
+    assert len(list(tmp_path.iterdir())) == 1
+    save(tmp_path, "Other", run)
+    with pytest.raises(UserError, match="already"):
+        rename(tmp_path, "Other", "FACES 2", "")
+    remove(tmp_path, "other")
+    assert [preset.name for preset in listed(tmp_path)] == [*NAMES, "faces 2"]
+
+
+@pytest.mark.parametrize("name", ["person", "Object/Style", "object-style"])
+def test_shipped_presets_stay_as_they_are(tmp_path: Path, name: str) -> None:
+    for act in (lambda: remove(tmp_path, name), lambda: save(tmp_path, name, Run())):
+        with pytest.raises(UserError, match="belongs to the program"):
+            act()
+    save(tmp_path, "Mine", Run())
+    with pytest.raises(UserError, match="belongs to the program"):
+        rename(tmp_path, "Mine", name, "")
+    assert [preset.name for preset in listed(tmp_path)] == [*NAMES, "Mine"]
 
 
 def after_keys() -> tuple[str, ...]:

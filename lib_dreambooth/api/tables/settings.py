@@ -14,6 +14,7 @@ from lib_dreambooth.api.calls import Answer, Body, Call, Query, Route
 from lib_dreambooth.api.settings_in import accepted, reviewed, tables
 from lib_dreambooth.api.tables.models import model_of
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.settings import own_presets
 from lib_dreambooth.settings import preset as presets
 from lib_dreambooth.settings.allowed import allowed
 from lib_dreambooth.settings.compare import differences
@@ -53,8 +54,9 @@ class Reviewed(Answer, frozen=True, kw_only=True):
 
 
 class Preset(Answer, frozen=True, kw_only=True):
-    """A preset by its name; `is_own` says whether the user saved it."""
+    """A preset by its name; `id` is its name in paths, `is_own` says whether the user saved it."""
 
+    id: str
     name: str
     about: str
     is_own: bool
@@ -84,7 +86,16 @@ class Wanted(Settings, frozen=True, kw_only=True):
 
 
 class Keeping(Settings, frozen=True, kw_only=True):
-    """A preset of the user's own, without what belongs to its subject."""
+    """A preset of the user's own, without what belongs to its subject; one that is there stays without
+    `replaces`."""
+
+    name: str
+    about: str = ""
+    replaces: bool = False
+
+
+class Renaming(Body, frozen=True, kw_only=True):
+    """Another name for a preset, and what it is for."""
 
     name: str
     about: str = ""
@@ -183,11 +194,13 @@ def preset_folder(call: Call) -> Path:
 
 
 def list_presets(call: Call) -> list[dict[str, Any]]:
-    own = preset_folder(call)
-    return [
-        {"name": one.name, "about": one.about, "is_own": one.path.parent == own}
-        for one in presets.listed(own)
-    ]
+    return [preset_shown(one) for one in presets.listed(preset_folder(call))]
+
+
+def preset_shown(one: presets.Preset) -> dict[str, Any]:
+    """A preset for pages and programs."""
+    is_own = one.path.parent != presets.SHIPPED
+    return {"id": one.path.stem, "name": one.name, "about": one.about, "is_own": is_own}
 
 
 def apply_preset(call: Call) -> dict[str, Any]:
@@ -218,8 +231,19 @@ def named(call: Call, name: str) -> presets.Preset:
 def keep_preset(call: Call) -> dict[str, Any]:
     body: Keeping = call.body
     sourced = accepted(call.host, body.settings, body.changes)
-    path = presets.save(preset_folder(call), body.name, sourced.run, body.about)
-    return {"name": presets.load(path).name, "about": body.about, "is_own": True}
+    path = own_presets.save(preset_folder(call), body.name, sourced.run, body.about, replaces=body.replaces)
+    return preset_shown(presets.load(path))
+
+
+def rename_preset(call: Call) -> dict[str, Any]:
+    body: Renaming = call.body
+    path = own_presets.rename(preset_folder(call), call.parts["preset"], body.name, body.about)
+    return preset_shown(presets.load(path))
+
+
+def remove_preset(call: Call) -> list[dict[str, Any]]:
+    own_presets.remove(preset_folder(call), call.parts["preset"])
+    return list_presets(call)
 
 
 def import_recipe(call: Call) -> dict[str, Any]:
@@ -291,6 +315,21 @@ ROUTES = (
     Route("GET", "/settings/presets", "All presets", list_presets, list[Preset]),
     Route("POST", "/settings/presets", "Keep settings as a preset", keep_preset, Preset, Keeping, status=201),
     Route("POST", "/settings/presets/apply", "Settings under a preset", apply_preset, Applied, Wanted),
+    Route(
+        "POST",
+        "/settings/presets/{preset}/rename",
+        "Another name for a preset of one's own",
+        rename_preset,
+        Preset,
+        Renaming,
+    ),
+    Route(
+        "DELETE",
+        "/settings/presets/{preset}",
+        "Remove a preset of one's own; those of the program stay",
+        remove_preset,
+        list[Preset],
+    ),
     Route("POST", "/settings/import", "Read another tool's recipe", import_recipe, Imported, Recipe),
     Route("POST", "/settings/export", "Settings for kohya's scripts", export_recipe, Exported, Exporting),
     Route(
