@@ -3,11 +3,11 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const WIDTH = 640;
-    const HEIGHT = 200;
-    const LEFT = 56;
-    const BOTTOM = 22;
-    const TOP = 8;
-    const RIGHT = 8;
+    const HEIGHT = 170;
+    // Where the lines begin in the place that has their labels too, and what that place has beside them: as in style.css.
+    const LEFT_PX = 62;
+    const BESIDE_PX = 70;
+    const TOP_PX = 8;
     const MOST_POINTS = 600;
 
     // lines: [{name, points: [[x, y], ...], kind: "main" | "faint" | "second" | "third"}]; the caption is for all who cannot see it.
@@ -23,12 +23,13 @@
         }
         const scale = scaleOf(all, xMost);
         const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": caption, preserveAspectRatio: "none" });
-        axes(svg, scale);
-        for (const mark of marks) svg.append(el("line", { class: "dreambooth-mark", x1: scale.x(mark.x), x2: scale.x(mark.x), y1: TOP, y2: HEIGHT - BOTTOM }, el("title", {}, mark.text)));
+        const plot = el("div", { class: "dreambooth-plot" }, svg);
+        axes(svg, plot, scale);
+        for (const mark of marks) svg.append(el("line", { class: "dreambooth-mark", x1: scale.x(mark.x), x2: scale.x(mark.x), y1: 0, y2: HEIGHT }, el("title", {}, mark.text)));
         for (const line of drawn) svg.append(el("polyline", { class: `dreambooth-line dreambooth-line-${line.kind || "main"}`, points: line.points.map(([x, y]) => `${scale.x(x).toFixed(1)},${scale.y(y).toFixed(1)}`).join(" ") }));
         const told = el("div", { class: "dreambooth-legend" }, drawn.map((line) => el("span", { class: `dreambooth-key dreambooth-key-${line.kind || "main"}` }, line.name)), el("span", { class: "dreambooth-under" }));
         follow(svg, drawn, scale, told.lastChild);
-        made.append(svg, told);
+        made.append(plot, told);
         return made;
     }
 
@@ -50,28 +51,32 @@
         const yLow = Math.min(0, ...ys);
         const yHigh = Math.max(...ys, yLow + 1e-12) * 1.06;
         return {
-            x: (value) => LEFT + ((value - xLow) / (xHigh - xLow)) * (WIDTH - LEFT - RIGHT),
-            y: (value) => HEIGHT - BOTTOM - ((value - yLow) / (yHigh - yLow)) * (HEIGHT - BOTTOM - TOP),
-            back: (x) => xLow + ((x - LEFT) / (WIDTH - LEFT - RIGHT)) * (xHigh - xLow),
+            x: (value) => ((value - xLow) / (xHigh - xLow)) * WIDTH,
+            y: (value) => HEIGHT - ((value - yLow) / (yHigh - yLow)) * HEIGHT,
+            back: (share) => xLow + share * (xHigh - xLow),
             xLow, xHigh, yLow, yHigh,
         };
     }
 
-    function axes(svg, scale) {
+    function axes(svg, plot, scale) {
         const { el } = db.dom;
         for (const part of [0, 0.5, 1]) {
             const y = scale.yLow + (scale.yHigh - scale.yLow) * part;
-            svg.append(el("line", { class: "dreambooth-axis", x1: LEFT, x2: WIDTH - RIGHT, y1: scale.y(y), y2: scale.y(y) }));
-            svg.append(el("text", { class: "dreambooth-tick", x: LEFT - 6, y: scale.y(y) + 4, "text-anchor": "end" }, db.text.number(y)));
-            const x = scale.xLow + (scale.xHigh - scale.xLow) * part;
-            svg.append(el("text", { class: "dreambooth-tick", x: scale.x(x), y: HEIGHT - 6, "text-anchor": ["start", "middle", "end"][part * 2] }, db.text.whole(x)));
+            svg.append(el("line", { class: "dreambooth-axis", x1: 0, x2: WIDTH, y1: scale.y(y), y2: scale.y(y) }));
+            plot.append(el("span", { class: "dreambooth-tick dreambooth-tick-y", style: `top:${TOP_PX + scale.y(y)}px` }, db.text.number(y)));
         }
+        const ends = el("div", {});
+        for (const part of [0, 0.5, 1]) {
+            const x = scale.xLow + (scale.xHigh - scale.xLow) * part;
+            ends.append(el("span", { class: "dreambooth-tick dreambooth-tick-x", style: `left:calc(${LEFT_PX}px + (100% - ${BESIDE_PX}px) * ${part})` }, db.text.whole(x)));
+        }
+        plot.append(ends);
     }
 
     function follow(svg, lines, scale, place) {
         svg.addEventListener("mousemove", (event) => {
             const box = svg.getBoundingClientRect();
-            const x = scale.back(((event.clientX - box.left) / box.width) * WIDTH);
+            const x = scale.back((event.clientX - box.left) / box.width);
             const told = lines.filter((line) => line.points.length).map((line) => `${line.name} ${db.text.number(nearest(line.points, x)[1])}`);
             place.textContent = `${db.words.t("Step")} ${db.text.whole(nearest(lines[0].points.length ? lines[0].points : lines[1].points, x)[0])}: ${told.join(", ")}`;
         });

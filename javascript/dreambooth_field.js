@@ -58,6 +58,7 @@
         if (kind === "switch") return switchOf(id, write);
         if (field.enum) return choiceOf(id, write, field.enum, field["x-labels"] || {});
         if (kind === "duration") return durationOf(field, id, write);
+        if (kind === "texts" && field.items && field.items.enum) return ticksOf(field, id, write);
         if (kind === "texts" || field["x-lines"]) return linesOf(field, id, write);
         return textOf(field, id, write);
     }
@@ -74,10 +75,20 @@
         const list = el(
             "select",
             { id, class: "dreambooth-input", onchange: () => write(choices[list.selectedIndex]) },
-            choices.map((one) => el("option", {}, db.words.label(labels[one] || String(one)))),
+            choices.map((one) => el("option", {}, db.words.choice(labels[one] || String(one)))),
         );
         list.show = (value) => (list.selectedIndex = choices.indexOf(value));
         return list;
+    }
+
+    // Any number of choices, in the order of the schema whatever the order of ticking.
+    function ticksOf(field, id, write) {
+        const { el } = db.dom;
+        const boxes = field.items.enum.map((value) => el("input", { type: "checkbox", class: "dreambooth-switch", value, onchange: () => write(boxes.filter((one) => one.checked).map((one) => one.value)) }));
+        const labels = boxes.map((box) => el("label", { class: "dreambooth-option" }, box, db.words.choice((field["x-labels"] || {})[box.value] || box.value)));
+        const made = el("div", { id, class: "dreambooth-ticks", role: "group", "aria-label": db.words.label(field.title) }, labels);
+        made.show = (value) => boxes.forEach((box) => (box.checked = Array.isArray(value) && value.includes(box.value)));
+        return made;
     }
 
     // A number and its unit, "10" "epochs"; words such as "never" stand among the units.
@@ -132,7 +143,7 @@
 
     // What counts where the setting is left empty, which is written 0.
     function inherited(path) {
-        return `${shown(db.schema.value(path))} (${db.words.label(db.schema.field(path).title)})`;
+        return `${shown(db.schema.value(path))} (${db.words.short(db.schema.field(path).title)})`;
     }
 
     function chooserOf(field) {

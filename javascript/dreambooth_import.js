@@ -10,7 +10,7 @@
         const shown = el("div", {});
         const asRun = el("input", { type: "checkbox" });
         const chooser = el("input", { type: "file", class: "dreambooth-hidden", id: "dreambooth_import_file", onchange: () => chooser.files.length && read(chooser.files[0], asRun.checked, shown).catch(db.say.problem) });
-        const zone = el("label", { class: "dreambooth-drop", for: "dreambooth_import_file", tabindex: 0 }, el("strong", {}, t("Drop a config here")), el("span", {}, t("kohya's TOML or JSON, Easy Training Scripts, db_config.json, a LoRA file, or a text with a training command")), chooser);
+        const zone = el("label", { class: "dreambooth-drop", for: "dreambooth_import_file" }, el("strong", {}, t("Drop a config here")), el("span", {}, t("kohya's TOML or JSON, Easy Training Scripts, db_config.json, a LoRA file, or a text with a training command")), chooser);
         for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) zone.addEventListener(kind, (event) => {
             event.preventDefault();
             zone.classList.toggle("dreambooth-over", kind === "dragenter" || kind === "dragover");

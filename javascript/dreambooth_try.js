@@ -17,6 +17,7 @@
             guidance: input("dreambooth_try_guidance", "number", 7, { min: 0, max: 30, step: 0.5 }),
             seed: input("dreambooth_try_seed", "number", 0),
             shown: el("div", { class: "dreambooth-pictures dreambooth-tried" }),
+            nothing: el("p", { class: "dreambooth-empty" }, t("Pictures appear here.")),
         };
         const draw = () => bases(parts.base);
         db.store.listen(["bases", "model"], draw);
@@ -30,10 +31,10 @@
                 field(t("Prompt"), parts.prompt, t("A network is named with its strength, such as <lora:name:0.8>.")),
                 field(t("Negative prompt"), parts.negative),
                 field(t("Checkpoint"), parts.base),
-                el("div", { class: "dreambooth-grid" }, field(t("Steps"), parts.steps), field(t("CFG Scale"), parts.guidance), field(t("Seed"), parts.seed)),
+                el("div", { class: "dreambooth-grid dreambooth-few-fields" }, field(t("Steps"), parts.steps), field(t("CFG Scale"), parts.guidance), field(t("Seed"), parts.seed)),
                 el("div", { class: "dreambooth-row" }, button(t("Draw"), drawOne, { kind: "primary", id: "dreambooth_try_draw" }), button(t("Compare at strengths"), compare)),
             ),
-            el("div", { class: "dreambooth-card" }, parts.shown),
+            el("div", { class: "dreambooth-card" }, parts.shown, parts.nothing),
         );
     }
 
@@ -60,6 +61,7 @@
     async function show(prompt) {
         const t = db.words.t;
         const waiting = db.dom.el("p", { class: "dreambooth-empty" }, t("Drawing"));
+        parts.nothing.hidden = true;
         parts.shown.prepend(waiting);
         try {
             const answer = await db.routes.draw(request(prompt));

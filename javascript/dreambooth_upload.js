@@ -10,10 +10,9 @@
         const t = db.words.t;
         const chooser = el("input", { type: "file", multiple: true, accept: ACCEPTED, class: "dreambooth-hidden", "aria-label": t("Choose files"), id: "dreambooth_files" });
         const told = el("p", { class: "dreambooth-hint", role: "status" });
-        const zone = el("label", { class: "dreambooth-drop", for: "dreambooth_files", tabindex: 0 }, el("strong", {}, t("Drop pictures or a zip here")), el("span", {}, t("or press to choose files")), chooser);
+        const zone = el("label", { class: "dreambooth-drop", for: "dreambooth_files" }, el("strong", {}, t("Drop pictures or a zip here")), el("span", {}, t("or press to choose files")), chooser);
         const take = (files) => (arriving = send(files, told).catch(db.say.problem));
         chooser.addEventListener("change", () => take([...chooser.files]));
-        zone.addEventListener("keydown", (event) => ["Enter", " "].includes(event.key) && chooser.click());
         for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, (event) => hold(event, zone, true));
         for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, (event) => hold(event, zone, false));
         zone.addEventListener("drop", async (event) => take(await filesOf(event.dataTransfer)));

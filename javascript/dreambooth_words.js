@@ -9,6 +9,7 @@
     const MORE = /[.?!] /;
     const DEEPEST = 3;
     const LONGEST = 1000;
+    const WIDEST_CHOICE = 38;
     let catalogue = EMPTY;
     let templates = null;
     let known = new Map();
@@ -37,6 +38,18 @@
     function label(english) {
         const own = catalogue.labels[english] || catalogue.words[english];
         return own && own !== english ? `${english}（${own}）` : english;
+    }
+
+    // Where there is no room for both: what can be chosen, and what stands in a box until something is typed.
+    function short(english) {
+        return catalogue.labels[english] || catalogue.words[english] || english;
+    }
+
+    // Letters of Chinese, Japanese and Korean are twice as wide.
+    function choice(english) {
+        const both = label(english);
+        const width = [...both].reduce((sum, letter) => sum + (letter.codePointAt(0) > 0x2e7f ? 2 : 1), 0);
+        return width > WIDEST_CHOICE ? short(english) : both;
     }
 
     function isLabel(english) {
@@ -106,5 +119,5 @@
         return new RegExp(`^${source}$`);
     }
 
-    db.words = { use, language, t, label, isLabel, help, names, said, told };
+    db.words = { use, language, t, label, short, choice, isLabel, help, names, said, told };
 })();

@@ -32,6 +32,7 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 POLL_S = 0.05
+MOST_TRIES = 20
 # The protocol is spoken on the descriptors 3 and 4 of the browser; a shell takes no others above 9.
 START = (
     "import fcntl, os, sys; held = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]; "
@@ -200,10 +201,17 @@ class Page:
         )
         return tuple(  # type: ignore[return-value]
             self.js(
-                f"""(() => {{const one = document.querySelector({found});
-                one.scrollIntoView({{block: "center", behavior: "instant"}});
-                const box = one.getBoundingClientRect();
-                return [box.left + box.width / 2, box.top + box.height / 2];}})()"""
+                f"""(async () => {{let before = null;
+                for (let tries = 0; tries < 40; tries += 1) {{
+                    const one = document.querySelector({found});
+                    one.scrollIntoView({{block: "center", behavior: "instant"}});
+                    const box = one.getBoundingClientRect();
+                    const now = [box.left + box.width / 2, box.top + box.height / 2];
+                    if (before && before.join() === now.join()) return now;
+                    before = now;
+                    await new Promise((ended) => setTimeout(ended, 16));
+                }}
+                return before;}})()"""
             )
         )
 
@@ -211,13 +219,19 @@ class Page:
         """A click with the mouse, on a button that is ready to be pressed."""
         found = json.dumps(selector)
         self.wait(f"document.querySelector({found}) && !document.querySelector({found}).disabled", timeout_s)
-        x, y = self.place(selector, timeout_s)
-        hit = self.js(
-            f"""(() => {{const one = document.querySelector({found});
-            const top = document.elementFromPoint({x}, {y});
-            const isReached = one === top || one.contains(top) || Boolean(top && top.contains(one));
-            return isReached ? "" : String(top && top.outerHTML).slice(0, 200);}})()"""
-        )
+        x, y, hit = 0.0, 0.0, "nothing"
+        for _ in range(MOST_TRIES):
+            x, y = self.place(selector, timeout_s)
+            hit = self.js(
+                f"""(() => {{const one = document.querySelector({found});
+                const top = document.elementFromPoint({x}, {y});
+                const isReached = one === top || one.contains(top) || Boolean(top && top.contains(one));
+                return isReached ? "" : String(top && top.outerHTML).slice(0, 200);}})()"""
+            )
+            if not hit:
+                break
+            # It may have been on its way to another place.
+            time.sleep(POLL_S)
         if hit:
             raise Failed(f"{selector} lies under {hit}")
         for kind in ("mousePressed", "mouseReleased"):

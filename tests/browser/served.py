@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ def values(page: Page) -> dict[str, Any]:
     return found
 
 
-def kept_picture(page: Page, name: str, tmp_path: Path) -> Path:
-    """A screenshot, beside the others where a folder for them is named."""
-    return page.picture(Path(os.environ.get(SHOTS) or tmp_path) / f"{name}.png")
+def kept_picture(page: Page, name: str) -> None:
+    """A screenshot, where a folder for them is named: in one for each version of the page's gradio."""
+    folder = os.environ.get(SHOTS)
+    if folder:
+        page.picture(Path(folder) / f"gradio-{version('gradio')}" / f"{name}.png")

@@ -48,7 +48,7 @@ def test_a_picture_as_it_is_trained_and_its_caption(
     half.save(first.with_name(f"{first.stem}-mask.png"))
     page = opened(browser, served, folder, theme)
     looked_at(page, 8)
-    kept_picture(page, f"dataset-looked-{theme}", tmp_path)
+    kept_picture(page, f"dataset-looked-{theme}")
     page.press(".dreambooth-item .dreambooth-button")
     seen = "document.querySelector('.dreambooth-visit-seen')"
     page.wait(f"({seen} || {{}}).naturalWidth > 0")
@@ -58,7 +58,7 @@ def test_a_picture_as_it_is_trained_and_its_caption(
         "['width','height'].every((side) => document.querySelector('.dreambooth-visit-mask')"
         f".getBoundingClientRect()[side] === {seen}.getBoundingClientRect()[side])"
     )
-    kept_picture(page, f"visit-{theme}", tmp_path)
+    kept_picture(page, f"visit-{theme}")
     page.press("#dreambooth_visit_next")
     page.wait("document.querySelector('.dreambooth-visit .dreambooth-row strong').textContent === 'Visit 2'")
     page.type("#dreambooth_caption_text", "a <b>zwx</b> ring, by hand")
@@ -82,7 +82,7 @@ def test_edits_reach_every_concept_and_are_taken_back(
     page.type("#dreambooth_caption_new", "hoop")
     page.press("#dreambooth_caption_show")
     page.wait("document.querySelectorAll('.dreambooth-captions tbody tr').length === 16", 30)
-    kept_picture(page, "captions-edit", tmp_path)
+    kept_picture(page, "captions-edit")
     page.press("#dreambooth_caption_apply")
     page.wait("document.querySelector('.dreambooth-saying').innerText.includes('16 captions')", 30)
     assert all(b"hoop" in path.read_bytes() for path in before)
@@ -104,7 +104,7 @@ def test_class_pictures_are_counted(
     looked_at(page, 16)
     assert "8 found" in page.text(".dreambooth-class-counts")
     assert "will not be read" in page.text(".dreambooth-dataset .dreambooth-findings")
-    kept_picture(page, "dataset-classes", tmp_path)
+    kept_picture(page, "dataset-classes")
     page.close()
 
 
@@ -116,7 +116,7 @@ def test_a_folder_is_found_by_walking(
     field = '#dreambooth_panel_dataset [data-path="concepts.0.folder"]'
     page.press_text("Browse", field)
     page.wait("document.querySelector('.dreambooth-places')")
-    kept_picture(page, "browse", tmp_path)
+    kept_picture(page, "browse")
     page.press(".dreambooth-places button")
     page.wait(
         "document.querySelector('.dreambooth-browse .dreambooth-primary').innerText.includes('8 pictures')"
@@ -144,7 +144,7 @@ def test_a_tagger_writes_captions(browser: Chromium, served: Served, pictures: P
     page.wait(
         "document.querySelector('.dreambooth-tagger').innerText.includes('8 captions would be written')"
     )
-    kept_picture(page, "tagger", tmp_path)
+    kept_picture(page, "tagger")
     page.press("#dreambooth_tagger_write")
     page.wait("document.querySelector('.dreambooth-saying').innerText.includes('8 captions are changed')", 60)
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.txt")]

@@ -14,9 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 RUN = "sdDreambooth.store.get('run')"
 
 
-def test_pictures_become_a_network_and_a_picture(
-    browser: Chromium, served: Served, pictures: Path, tmp_path: Path
-) -> None:
+def test_pictures_become_a_network_and_a_picture(browser: Chromium, served: Served, pictures: Path) -> None:
     page = served.open(browser)
     page.give_files("#dreambooth_files", sorted(pictures.iterdir()))
     page.wait("(sdDreambooth.schema.value('concepts.0.folder') || '').includes('.pictures')")
@@ -33,7 +31,7 @@ def test_pictures_become_a_network_and_a_picture(
         60,
     )
     assert "8 pictures x 1 repeat = 8 visits" in page.text(".dreambooth-start .dreambooth-plan-line")
-    kept_picture(page, "start", tmp_path)
+    kept_picture(page, "start")
 
     page.press("#dreambooth_start_train")
     page.wait("document.querySelector('#dreambooth_panel_progress').checkVisibility()", 60)
@@ -48,7 +46,7 @@ def test_pictures_become_a_network_and_a_picture(
     assert page.js(f"{RUN}.losses.map((one) => one[0])") == list(range(1, 13))
     page.wait("document.querySelectorAll('.dreambooth-preview-row img').length > 0")
     page.wait("[...document.querySelectorAll('.dreambooth-preview-row img')].every((one) => one.complete)")
-    kept_picture(page, "progress", tmp_path)
+    kept_picture(page, "progress")
 
     show(page, "queue")
     page.wait(
@@ -62,7 +60,7 @@ def test_pictures_become_a_network_and_a_picture(
     page.type("#dreambooth_try_steps", "4")
     page.press("#dreambooth_try_draw")
     page.wait("(document.querySelector('.dreambooth-tried img') || {}).naturalWidth === 128", 120)
-    kept_picture(page, "try", tmp_path)
+    kept_picture(page, "try")
     assert page.errors == []
 
 

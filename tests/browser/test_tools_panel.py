@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -43,17 +42,17 @@ def card(name: str, *, found: bool = False) -> str:
     return f"document.querySelector({json.dumps(selector)})" if found else selector
 
 
-def test_merge_and_resize_from_a_card(browser: Chromium, served: Served, tmp_path: Path) -> None:
+def test_merge_and_resize_from_a_card(browser: Chromium, served: Served) -> None:
     page = opened(browser, served)
     page.press_text("Resize rank", card(FILE))
     page.wait("document.querySelector('.dreambooth-sheet')")
-    kept_picture(page, "resize-light", tmp_path)
+    kept_picture(page, "resize-light")
     page.press_text("Resize", ".dreambooth-sheet .dreambooth-row")
     page.wait(card(f"{FILE}-small", found=True), 60)
     assert "of the change is gone" in page.text(".dreambooth-saying")
     page.press_text("Merge to checkpoint", card(FILE))
     page.wait("document.querySelector('.dreambooth-sheet')")
-    kept_picture(page, "merge-light", tmp_path)
+    kept_picture(page, "merge-light")
     page.press_text("Merge", ".dreambooth-sheet .dreambooth-row")
     page.wait(card(f"{FILE}-merged", found=True), 60)
     assert "Checkpoint" in page.text(card(f"{FILE}-merged"))
@@ -70,7 +69,7 @@ def test_merge_and_resize_from_a_card(browser: Chromium, served: Served, tmp_pat
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_strengths_side_by_side(browser: Chromium, served: Served, theme: str, tmp_path: Path) -> None:
+def test_strengths_side_by_side(browser: Chromium, served: Served, theme: str) -> None:
     page = opened(browser, served, theme)
     page.press(".dreambooth-compare summary")
     page.wait("document.querySelector('#dreambooth_compare_prompt').value.startsWith('a red circle')")
@@ -80,7 +79,7 @@ def test_strengths_side_by_side(browser: Chromium, served: Served, theme: str, t
     page.press("#dreambooth_compare")
     page.wait(f"document.querySelectorAll('.dreambooth-sheet-made img').length === {before + 1}", 120)
     page.wait("document.querySelector('.dreambooth-sheet-made img').naturalWidth > 256")
-    kept_picture(page, f"compare-{theme}", tmp_path)
+    kept_picture(page, f"compare-{theme}")
     page.reload()
     show(page, "results")
     page.wait(f"document.querySelectorAll('.dreambooth-sheet-made img').length === {before + 1}", 60)

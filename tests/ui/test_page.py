@@ -58,7 +58,7 @@ def test_scripts_leak_nothing(path: Path) -> None:
 def test_style_stays_inside_the_tab() -> None:
     text = re.sub(r"/\*.*?\*/", "", STYLE.read_text(encoding="utf-8"), flags=re.DOTALL)
     selectors = [one.strip() for head in re.findall(r"([^{}]+)\{", text) for one in head.split(",")]
-    own = ("#dreambooth_root", ".dreambooth-", "@media")
+    own = ("#dreambooth_root", ".dreambooth-", "@media", "@supports")
     assert [one for one in selectors if not one.startswith(own)] == []
 
 
