@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,65 +17,47 @@ from lib_dreambooth.formats.keymap import TEXT_2
 from lib_dreambooth.formats.kinds import activation_of
 from lib_dreambooth.formats.unet_layout import unet_config
 from lib_dreambooth.formats.vae_keys import vae_config
+from lib_dreambooth.models.clip import CLIPTextModel
 from lib_dreambooth.models.families import Family
-from lib_dreambooth.models.tokenizer import END_ID, START_ID
+from lib_dreambooth.models.tokenizer import END_ID
+from lib_dreambooth.models.unet import UNet2DConditionModel
+from lib_dreambooth.models.vae import AutoencoderKL
 
 StateDict = dict[str, Tensor]
 
 TEXT_PREFIX = "text_model."
 
 
-def build_unet(state: StateDict, family: Family, pooled_width: int | None) -> Any:
-    """diffusers' UNet for these tensors, still without them."""
-    from diffusers import UNet2DConditionModel
-
+def build_unet(state: StateDict, family: Family, pooled_width: int | None) -> UNet2DConditionModel:
+    """A UNet for these tensors, still without them."""
     config = unet_config(shapes_of(state)).diffusers_config(pooled_width if family.has_size_ids else None)
     with torch.device("meta"):
-        return UNet2DConditionModel(**config)
+        return UNet2DConditionModel(config)
 
 
-def build_vae(state: StateDict, family: Family) -> Any:
-    """diffusers' VAE for these tensors, still without them."""
-    from diffusers import AutoencoderKL
-
-    layout = vae_config(shapes_of(state))
-    config = layout.diffusers_config()
+def build_vae(state: StateDict, family: Family) -> AutoencoderKL:
+    """A VAE for these tensors, still without them."""
     with torch.device("meta"):
-        return AutoencoderKL(
-            **config,
-            use_quant_conv=layout.has_quant,
-            use_post_quant_conv=layout.has_quant,
-            scaling_factor=family.latent_scale,
-        )
+        return AutoencoderKL(vae_config(shapes_of(state)), family.latent_scale)
 
 
-def build_text_encoder(state: StateDict, family: Family, part: str) -> Any:
-    """transformers' text model for these tensors, still without them."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
+def build_text_encoder(state: StateDict, family: Family, part: str) -> CLIPTextModel:
+    """A text encoder for these tensors, still without them."""
     layout = clip_config(shapes_of(state))
-    config: Any = CLIPTextConfig(
-        **layout.hf_config(activation_of(family.name, part)),
-        bos_token_id=START_ID,
-        eos_token_id=END_ID,
-        pad_token_id=family.text[part].pad_id,
-    )
-    kind = CLIPTextModelWithProjection if part == TEXT_2 else CLIPTextModel
+    activation = activation_of(family.name, part)
     with torch.device("meta"):
-        return kind(config)
+        return CLIPTextModel(layout, activation, END_ID, is_projected=part == TEXT_2)
 
 
 def fill(module: nn.Module, state: StateDict, device: torch.device, dtype: torch.dtype | None) -> None:
     """Makes the tensors the module's parameters, and takes them out of `state` so that one copy is alive."""
-    prefix = _missing_prefix(module)
     for name in list(state):
         tensor = state.pop(name)
         to_dtype = dtype if tensor.is_floating_point() else None
-        place, _, leaf = name.removeprefix(prefix).rpartition(".")
+        place, _, leaf = name.rpartition(".")
         owner = module.get_submodule(place)
         assert leaf in owner._parameters, f"{type(module).__name__} has no parameter {name}"
         owner._parameters[leaf] = nn.Parameter(tensor.to(device, to_dtype), requires_grad=False)
-    _fill_buffers(module, device)
     module.eval()
     left = [name for name, tensor in all_tensors(module) if tensor.is_meta]
     assert not left, f"{type(module).__name__}: nothing was read for {left[:3]}"
@@ -84,22 +65,7 @@ def fill(module: nn.Module, state: StateDict, device: torch.device, dtype: torch
 
 def state_of(module: nn.Module) -> StateDict:
     """What `fill` took: the module's parameters, without a copy, under the names that `formats` uses."""
-    prefix = _missing_prefix(module)
-    return {f"{prefix}{name}": parameter.detach() for name, parameter in module.named_parameters()}
-
-
-def _missing_prefix(module: nn.Module) -> str:
-    """What transformers 5 leaves out of a text model's names, because it has one level less."""
-    is_bare = hasattr(module, "embeddings") and not hasattr(module, TEXT_PREFIX[:-1])
-    return TEXT_PREFIX if is_bare else ""
-
-
-def _fill_buffers(module: nn.Module, device: torch.device) -> None:
-    """Position ids are the only buffers of these modules; files may lack or damage them."""
-    for owner in module.modules():
-        for name, buffer in owner._buffers.items():
-            if buffer is not None and name == "position_ids":
-                owner._buffers[name] = torch.arange(buffer.shape[-1], device=device).expand((1, -1))
+    return {name: parameter.detach() for name, parameter in module.named_parameters()}
 
 
 def move(module: nn.Module, device: torch.device, dtype: torch.dtype | None = None) -> None:

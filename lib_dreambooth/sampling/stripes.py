@@ -21,7 +21,7 @@ Change = Callable[[Tensor], Tensor]
 
 @torch.no_grad()
 def decode_in_stripes(vae: Any, latents: Tensor, num_rows: int) -> Tensor:
-    """What diffusers' `vae.decode` gives for one latent [1, C, H, W], `num_rows` of its rows at a time."""
+    """What `vae.decode` gives for one latent [1, C, H, W], `num_rows` of its rows at a time."""
     decoder = vae.decoder
     x = latents if vae.post_quant_conv is None else vae.post_quant_conv(latents)
     # Attention looks at everything, in the size of the latent: that much always fits.
@@ -46,7 +46,7 @@ def _residual(resnet: Any, stripes: Stripes, device: torch.device) -> Stripes:
     result = []
     for own, more in zip(stripes, added, strict=True):
         x = own if resnet.conv_shortcut is None else resnet.conv_shortcut(own.to(device)).cpu()
-        result.append((x + more) / resnet.output_scale_factor)
+        result.append(x + more)
     return result
 
 

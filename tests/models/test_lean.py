@@ -70,10 +70,10 @@ def test_fewer_operations_are_asked_for(model: LoadedModel) -> None:
         step(model)
     with lean(model.unet), Counting() as after:
         step(model)
-    assert before.calls["aten::div"] > 20
-    assert after.calls["aten::div"] <= 2
-    assert after.calls["aten::silu"] < before.calls["aten::silu"]
-    assert after.operators() < before.operators()
+    # Each residual block but the first; gradients go through none of these activations.
+    saved = sum(type(one).__name__ == "ResnetBlock2D" for one in model.unet.modules()) - 1
+    assert before.calls["aten::silu"] - after.calls["aten::silu"] == saved > 5
+    assert before.operators() - after.operators() == saved
 
 
 def test_pictures_go_the_usual_way_and_all_is_back_afterwards(model: LoadedModel) -> None:

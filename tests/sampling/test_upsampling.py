@@ -12,7 +12,7 @@ from lib_dreambooth.sampling.upsampling import cutting_upsamplers
 
 def test_upsamplers_cut_after_the_convolution(sd1: LoadedModel) -> None:
     [upsampler] = sd1.unet.up_blocks[0].upsamplers
-    x = torch.randn((1, upsampler.channels, 4, 5), generator=torch.Generator().manual_seed(1))
+    x = torch.randn((1, upsampler.conv.in_channels, 4, 5), generator=torch.Generator().manual_seed(1))
     doubled = upsampler.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
     with cutting_upsamplers(sd1.unet):
         assert torch.equal(upsampler(x, (7, 10)), doubled[..., :7, :10])

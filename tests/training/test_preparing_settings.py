@@ -66,7 +66,7 @@ class Kit:
         preparer = self.preparer(changes)
         assert self.model is not None
         preparer.arithmetic = preparing.resolve(preparer.run.precision, preparing.ability_of(CPU))
-        self.made.append(preparer.ready(self.model, preparer.scan()))
+        self.made.append(preparer.ready(preparer.materials(self.model, preparer.scan())))
         return self.made[-1]
 
     def encoded(self, changes: dict[str, Any]) -> Ready:
@@ -239,7 +239,7 @@ def test_convolutions_may_lie_in_another_order(kit: Kit) -> None:
 def test_attention_and_checkpointing(kit: Kit, model: LoadedModel) -> None:
     def kinds(changes: dict[str, Any]) -> Any:
         with attention(model.unet, kit.run(changes).memory.attention):
-            return {type(one).__name__ for one in model.unet.attn_processors.values()}
+            return {one.kind for one in model.unet.attentions}
 
     different(kinds, {}, "memory.attention", "sliced")
 

@@ -57,10 +57,10 @@ def counted(model: LoadedModel) -> Iterator[Any]:
         trained.eject()
 
 
-@pytest.mark.parametrize("path", ["memory.joined", "memory.lean"])
-def test_fewer_operators_for_the_same_loss(counted: Any, path: str) -> None:
+@pytest.mark.parametrize(("path", "share"), [("memory.joined", 0.97), ("memory.lean", 0.997)])
+def test_fewer_operators_for_the_same_loss(counted: Any, path: str, share: float) -> None:
     (slow, wanted), (fast, found) = counted(OFF), counted({**OFF, path: "on"})
-    assert fast < 0.97 * slow
+    assert fast < share * slow
     assert found == pytest.approx(wanted, rel=1e-9)
 
 
