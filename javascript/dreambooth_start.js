@@ -85,7 +85,7 @@
         const { el } = db.dom;
         const t = db.words.t;
         const rows = [
-            input("dreambooth_name", t("Name"), t("Also the name of the file: letters and numbers."), () => db.store.get("model") || db.store.get("newName") || "", (value) => {
+            input("dreambooth_name", t("Name"), t("Also the name of the file: letters and numbers."), () => db.store.get("model") || db.store.get("newName") || db.schema.value("metadata.name") || "", (value) => {
                 db.store.put("newName", value);
                 if (db.store.get("model") !== value) db.store.put("model", "");
                 db.plan.later();

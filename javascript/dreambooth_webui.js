@@ -69,10 +69,13 @@
         return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
     }
 
-    // The first tab may be another one where the user reordered them: the button is found by its words.
+    // The first tab may be another one where the user reordered or hid some, and its words may be in any language:
+    // buttons stand in the order of what they show.
     function toTxt2img() {
         const buttons = [...document.querySelectorAll("#tabs > .tab-nav > button")];
-        const found = buttons.find((one) => one.textContent.trim() === "txt2img") || buttons[0];
+        const panels = [...document.querySelectorAll("#tabs > .tabitem")];
+        const place = panels.findIndex((one) => one.id === "tab_txt2img");
+        const found = buttons.find((one) => one.textContent.trim() === "txt2img") || buttons[place];
         if (found) found.click();
     }
 
