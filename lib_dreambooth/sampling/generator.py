@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import abc
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +26,8 @@ from lib_dreambooth.sampling.timestep_solvers import ddim, ddim_timesteps, unipc
 from lib_dreambooth.sampling.upsampling import cutting_upsamplers
 from lib_dreambooth.sampling.watch import Progress, Watch, ignore, never
 
+# Brings parts of a model to where they work, for as long as the context lasts.
+Stage = Callable[[Collection[str]], contextlib.AbstractContextManager[None]]
 LATENT_STEP = 8
 # Channels that inpainting UNets take beside the latents: a mask and the masked picture.
 NUM_MASK_CHANNELS = 1
@@ -40,11 +43,18 @@ class Request:
 
 
 class Generator:
-    """Draws pictures from one model. Leaves its modules where they are, and torch's generators alone."""
+    """Draws pictures from one model. Leaves its modules where they are, and torch's generators alone.
 
-    def __init__(self, model: LoadedModel, embeddings: Embeddings = NO_EMBEDDINGS) -> None:
+    Where a `stage` brings parts of the model for their turn alone, all prompts are encoded first, then all
+    pictures drawn, then all decoded; without one each batch is finished before the next. Both are the same.
+    """
+
+    def __init__(
+        self, model: LoadedModel, embeddings: Embeddings = NO_EMBEDDINGS, stage: Stage | None = None
+    ) -> None:
         self.model = model
         self.embeddings = embeddings
+        self.stage = stage
 
     @torch.no_grad()
     def draw(
@@ -55,7 +65,7 @@ class Generator:
         loras: Sequence[LoraUse] = (),
         should_stop: Callable[[], bool] = never,
         on_progress: Callable[[Progress], None] = ignore,
-    ) -> Iterator[Image.Image]:
+    ) -> abc.Generator[Image.Image, None, None]:
         """The pictures in order, each batch as soon as it is done. A stop raises Cancelled within a step."""
         settings.check()
         numbered = numbered_requests(requests, settings)
@@ -63,13 +73,26 @@ class Generator:
         with loras_at_work(self.model, loras, words) as embeddings:
             maker = ConditionMaker(self.model, settings, embeddings)
             plans = [plan_of(one.prompt, one.negative, settings) for one in numbered]
-            for start, end in batches([maker.shape_of(plan) for plan in plans], settings.batch_size):
-                watch = Watch(should_stop, on_progress, self._num_calls(settings), start)
-                seeds = [request.seed or 0 for request in numbered[start:end]]
-                for latent in self._latents(seeds, maker.courses(plans[start:end]), settings, watch):
-                    watch.check()
-                    yield decode_picture(self.model, latent, is_striped=settings.is_striped)
-                watch.report()
+            with self._at_work([encoder.part for encoder in self.model.encoders]):
+                shapes = [maker.shape_of(plan) for plan in plans]
+
+            def drawn() -> Iterator[tuple[Tensor, Watch]]:
+                for start, end in batches(shapes, settings.batch_size):
+                    watch = Watch(should_stop, on_progress, self._num_calls(settings), start)
+                    seeds = [request.seed or 0 for request in numbered[start:end]]
+                    yield self._latents(seeds, maker.courses(plans[start:end]), settings, watch), watch
+
+            with self._at_work([UNET]):
+                found = drawn() if self.stage is None else list(drawn())
+            with self._at_work([VAE]):
+                for latents, watch in found:
+                    for latent in latents:
+                        watch.check()
+                        yield decode_picture(self.model, latent, is_striped=settings.is_striped)
+                    watch.report()
+
+    def _at_work(self, parts: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.stage is None else self.stage(parts)
 
     def _num_calls(self, settings: PictureSettings) -> int:
         """How often the network runs for one batch."""

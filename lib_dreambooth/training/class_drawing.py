@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lib_dreambooth.base.files import replacing
 from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.class_pictures import ClassRequest, missing, picture_path
 from lib_dreambooth.models.loaded import LoadedModel
-from lib_dreambooth.sampling.generator import Generator, Request
+from lib_dreambooth.sampling.generator import Generator, Request, Stage
 from lib_dreambooth.sampling.infotext import infotext, save_picture
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 from lib_dreambooth.settings.schema import Run
@@ -27,6 +28,7 @@ def draw_class_pictures(
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
     should_stop: Callable[[], bool] = lambda: False,
+    stage: Stage | None = None,
 ) -> int:
     """Draws those that are not in the folder yet, one file each; stopped, what is done stays. Gives how many.
 
@@ -51,17 +53,17 @@ def draw_class_pictures(
         requests = [
             Request(prompt, one.negative, one.seed) for prompt, one in zip(prompts, group, strict=True)
         ]
-        pictures = Generator(model).draw(requests, settings, should_stop=should_stop)
-        for one, prompt, picture in zip(group, prompts, pictures, strict=True):
-            path = picture_path(one, folder)
-            # Before its picture, so that no picture is ever without its words.
-            with replacing(path.with_suffix(".txt")) as temporary:
-                temporary.write_text(one.prompt, encoding="utf-8")
-            save_picture(
-                path, picture, infotext(prompt, one.negative, one.seed, settings, model=model.source.name)
-            )
-            done += 1
-            progress(done, len(wanted))
+        pictures = Generator(model, stage=stage).draw(requests, settings, should_stop=should_stop)
+        with closing(pictures):
+            for one, prompt, picture in zip(group, prompts, pictures, strict=True):
+                path = picture_path(one, folder)
+                # Before its picture, so that no picture is ever without its words.
+                with replacing(path.with_suffix(".txt")) as temporary:
+                    temporary.write_text(one.prompt, encoding="utf-8")
+                text = infotext(prompt, one.negative, one.seed, settings, model=model.source.name)
+                save_picture(path, picture, text)
+                done += 1
+                progress(done, len(wanted))
     return len(lacking)
 
 

@@ -93,6 +93,7 @@ class Artist:
     notes: list[Any]
     folder: Path
     previews: tuple[None, ...] = (None,)
+    stage: None = None
 
     def draw(self, label: str, should_stop: Callable[[], bool]) -> Iterator[Drawn]:
         trained = self.ready.trained
@@ -138,7 +139,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     control = Control(CommandBox(), lambda event: None)
     preparer = Preparer(run, CPU, Rooms(root / "cache", root / "classes drawn"), control, lambda event: None)
     scanned = preparer.scan()
-    ready = preparer.ready(preparer.read(), scanned)
+    ready = preparer.ready(preparer.materials(preparer.read(), scanned))
     encode_epoch(ready, 0, control, preparer.progress)
     return Prepared(made, ready)
 

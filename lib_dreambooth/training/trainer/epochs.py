@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from lib_dreambooth.data.cache.latents import Filled
 from lib_dreambooth.data.cache.stores import DiskStore
@@ -14,7 +13,7 @@ from lib_dreambooth.training.trainer.base_answers import Stored
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.measuring import measured_batches
 from lib_dreambooth.training.trainer.mishaps import trim_heap
-from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.ready import Materials, Ready
 from lib_dreambooth.training.trainer.texts import CachedTexts
 
 Progress = Callable[[str, int, int], None]
@@ -22,7 +21,7 @@ BYTES_IN_GB = 1e9
 LATENTS, CAPTIONS = "encoding pictures", "encoding captions"
 
 
-def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress) -> Filled:
+def encode_epoch(ready: Materials, epoch: int, control: Control, progress: Progress) -> Filled:
     """Encodes what the epoch needs and is not there yet. The encoders are on the card meanwhile only."""
     filled = Filled()
     dataset, latents = ready.dataset, ready.latents
@@ -30,7 +29,7 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
     if latents is not None:
         pairs = dataset.plan.pairs_of_epoch(epoch)
         pairs += [(visit.item, batch.size) for visit, batch in only_measured]
-        with on_card(ready, [VAE]):
+        with ready.places.at_work([VAE]):
             filled = latents.fill(
                 dataset.wanted(pairs),
                 latent_encoder(ready.model),
@@ -38,7 +37,7 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
                 check_cancelled=control.check,
             )
     encoders = [encoder.part for encoder in ready.model.encoders]
-    with on_card(ready, encoders):
+    with ready.places.at_work(encoders):
         ready.texts.prepare(
             [*dataset.captions_of_epoch(epoch), *(dataset.caption(*one) for one in only_measured)],
             lambda done, total: progress(CAPTIONS, done, total),
@@ -49,21 +48,22 @@ def encode_epoch(ready: Ready, epoch: int, control: Control, progress: Progress)
     return filled
 
 
-def keep_in_bounds(ready: Ready) -> None:
+def keep_in_bounds(ready: Materials) -> None:
     """Removes from the caches on the disk what was unused for longest, beyond the limit on all together.
 
     What this epoch needs stays, however much it is.
     """
     left = ready.run.memory.cache_limit * BYTES_IN_GB
     texts = ready.texts.cache if isinstance(ready.texts, CachedTexts) else None
-    answers = ready.base_answers if isinstance(ready.base_answers, Stored) else None
+    asked = ready.base_answers if isinstance(ready, Ready) else None
+    answers = asked if isinstance(asked, Stored) else None
     for cache in (answers, texts, ready.latents):
         if cache is not None and isinstance(cache.store, DiskStore):
             cache.store.bound(left, cache.names())
             left -= cache.store.num_bytes
 
 
-def measured_visits(ready: Ready) -> list[tuple[Visit, MicroBatch]]:
+def measured_visits(ready: Materials) -> list[tuple[Visit, MicroBatch]]:
     """Each picture that is only measured, class pictures included, with the batch that it is in."""
     return [
         (visit, batch)
@@ -71,16 +71,3 @@ def measured_visits(ready: Ready) -> list[tuple[Visit, MicroBatch]]:
         for batch in batches
         for visit in batch.visits
     ]
-
-
-@contextmanager
-def on_card(ready: Ready, parts: list[str]) -> Iterator[None]:
-    """Brings idle parts of the model to the card, and takes them away again afterwards."""
-    idle = [part for part in parts if part in ready.idle_parts()]
-    for part in idle:
-        ready.model.to(part, ready.device)
-    try:
-        yield
-    finally:
-        for part in idle if ready.unloads else ():
-            ready.model.to(part, "cpu")

@@ -12,13 +12,13 @@ from lib_dreambooth.data.dataset import validation_seed
 from lib_dreambooth.data.order.batches import MicroBatch, fixed_batches
 from lib_dreambooth.runs.events import Event
 from lib_dreambooth.training.trainer.assembling import Forgiving
-from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.ready import Materials, Ready
 from lib_dreambooth.training.trainer.stepping import encoded, losses_of
 
 HELD_OUT, CLASSES = "held out", "class pictures"
 
 
-def measured_batches(ready: Ready) -> dict[str, list[MicroBatch]]:
+def measured_batches(ready: Materials) -> dict[str, list[MicroBatch]]:
     """The batches of each curve; none at all where no pictures are held back."""
     run, dataset = ready.run, ready.dataset
     held_out = dataset.validation_batches()[: run.validation.most or None]

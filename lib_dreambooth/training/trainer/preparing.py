@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from lib_dreambooth.data.cache.keeping import open_store, where_to_keep
 from lib_dreambooth.data.cache.keys import digest
 from lib_dreambooth.data.cache.latents import LatentCache
 from lib_dreambooth.data.cache.stores import Store
-from lib_dreambooth.data.class_pictures import requests, with_drawn
+from lib_dreambooth.data.class_pictures import missing, requests, with_drawn
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.feeding.batch import Assembler
 from lib_dreambooth.data.item import Finding
@@ -63,7 +64,8 @@ from lib_dreambooth.training.trainer.base_answers import (
 )
 from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.mishaps import trim_heap
-from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.placing import Places
+from lib_dreambooth.training.trainer.ready import Materials, Ready
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
 from lib_dreambooth.training.trainer.texts import CachedTexts, LiveTexts, Texts
 
@@ -96,9 +98,10 @@ class Preparer:
     taking: Taking = AS_SET
     arithmetic: Arithmetic = field(init=False)
     _stores: dict[str, Store] = field(default_factory=dict)
+    _places: Places | None = None
 
     def read(self) -> LoadedModel:
-        """The base with its merged files, frozen, each part where it waits for its turn."""
+        """The base with its merged files, frozen, in system memory: parts come to the card in their turn."""
         self.emit(Phase(name=READING))
         self.control.check()
         settings = self.run.model
@@ -118,7 +121,7 @@ class Preparer:
         if settings.merge:
             merge_files(settings.merge, model.modules, names_of(model.source.kind), family.name)
         for part in model.modules:
-            model.to(part, self.device, self._dtype_of(part))
+            model.to(part, "cpu", self._dtype_of(part))
             # What the part was before is as large again on a CPU.
             trim_heap()
         if self.run.memory.channels_last == "on":
@@ -155,34 +158,65 @@ class Preparer:
         if not wanted:
             return scanned
         if self.process.is_main:
-            draw_class_pictures(
-                model,
-                self.run,
-                wanted,
-                self.rooms.class_images,
-                lambda done, total: self.progress(CLASS_PICTURES, done, total),
-                self.control.asks_to_stop,
-            )
+            is_due = bool(missing(wanted, self.rooms.class_images))
+            with self.places(model).drawing() if is_due else nullcontext() as stage:
+                draw_class_pictures(
+                    model,
+                    self.run,
+                    wanted,
+                    self.rooms.class_images,
+                    lambda done, total: self.progress(CLASS_PICTURES, done, total),
+                    self.control.asks_to_stop,
+                    stage,
+                )
         # The others wait until all are there.
         self.process.agreed(None)
         return with_drawn(scanned, wanted, self.rooms.class_images)
 
-    def ready(self, model: LoadedModel, scanned: Scan, without: frozenset[str] = frozenset()) -> Ready:
-        """Everything for the first step but what is encoded for its epoch."""
+    def places(self, model: LoadedModel) -> Places:
+        """Where the parts of the model are."""
+        if self._places is None or self._places.model is not model:
+            keeps_all = self.run.memory.unload == "off"
+            self._places = Places(
+                model,
+                self.device,
+                keeps_all=keeps_all,
+                is_alone=self.taking.leaves_for(self.run.memory.unload),
+            )
+        return self._places
+
+    def materials(
+        self, model: LoadedModel, scanned: Scan, without: frozenset[str] = frozenset()
+    ) -> Materials:
+        """What is needed to encode pictures and captions; nothing of the model is on the card for it yet."""
         run = self.run
         dataset = Dataset(run, scanned, processes=self.process.count, without=without)
         length = plan_length(dataset.plan.epoch, run.length.train_for, run.length.whole_epochs)
         dataset.total_steps = length.total_steps
         require_plain(model.source.kind, model.source.path)
-        trained = self.attach(model)
+        return Materials(
+            run=run,
+            model=model,
+            device=self.device,
+            places=self.places(model),
+            dataset=dataset,
+            length=length,
+            latents=self._latent_cache(model, dataset),
+            texts=self._texts(model),
+        )
+
+    def ready(self, found: Materials) -> Ready:
+        """Everything for the first step, on the card; what its epoch needs is encoded before or after."""
+        found.places.settle(found.at_work())
+        trained = self.attach(found.model)
         try:
-            return self._ready(model, dataset, length, trained)
+            return self._ready(found, trained)
         except BaseException:
             trained.eject()
             raise
 
-    def _ready(self, model: LoadedModel, dataset: Dataset, length: LengthPlan, trained: Trainable) -> Ready:
-        run, latents, texts = self.run, self._latent_cache(model, dataset), self._texts(model)
+    def _ready(self, found: Materials, trained: Trainable) -> Ready:
+        run, model, dataset, length, texts = found.run, found.model, found.dataset, found.length, found.texts
         objective = Objective(run, model)
         if "weights" in made(run) and says_schedule(model):
             # Previews are drawn as readers of the file will draw.
@@ -192,12 +226,13 @@ class Preparer:
             run=run,
             model=model,
             device=self.device,
+            places=found.places,
             arithmetic=self.arithmetic,
             dataset=dataset,
             length=length,
-            latents=latents,
+            latents=found.latents,
             texts=texts,
-            assembler=Assembler(dataset, latents, fresh=run.memory.latent_draw == "fresh"),
+            assembler=Assembler(dataset, found.latents, fresh=run.memory.latent_draw == "fresh"),
             trained=trained,
             objective=objective,
             optimizer=optimizer,

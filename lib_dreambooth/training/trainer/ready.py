@@ -21,21 +21,42 @@ from lib_dreambooth.training.precision.arithmetic import Arithmetic
 from lib_dreambooth.training.precision.loss_scale import LossScale
 from lib_dreambooth.training.processes import ALONE, Processes
 from lib_dreambooth.training.trainer.base_answers import Answers
-from lib_dreambooth.training.trainer.texts import Texts
+from lib_dreambooth.training.trainer.placing import Places
+from lib_dreambooth.training.trainer.texts import LiveTexts, Texts
 
 
 @dataclass(eq=False)
-class Ready:
-    """Everything that the steps need; `run` has all that was open decided."""
+class Materials:
+    """What pictures and captions are encoded with, before anything is trained; `run` has all decided."""
 
     run: Run
     model: LoadedModel
     device: torch.device
-    arithmetic: Arithmetic
+    places: Places
     dataset: Dataset
     length: LengthPlan
     latents: LatentCache | None
     texts: Texts
+
+    @property
+    def keeps_vae(self) -> bool:
+        """Whether pictures are encoded in every step."""
+        items = self.dataset.items
+        return self.latents is None or not all(self.dataset.handling(item).can_cache(item) for item in items)
+
+    def at_work(self) -> list[str]:
+        """The parts of the model that the steps need."""
+        needed = {UNET, VAE} if self.keeps_vae else {UNET}
+        if isinstance(self.texts, LiveTexts):
+            needed |= {encoder.part for encoder in self.model.encoders}
+        return [part for part in self.model.modules if part in needed]
+
+
+@dataclass(eq=False)
+class Ready(Materials):
+    """Everything that the steps need."""
+
+    arithmetic: Arithmetic
     assembler: Assembler
     trained: Trainable
     objective: Objective
@@ -51,28 +72,6 @@ class Ready:
         return self.trained.parts()
 
     @property
-    def trains_text(self) -> bool:
-        return any(part.part != UNET for part in self.parts)
-
-    @property
-    def keeps_vae(self) -> bool:
-        """Whether pictures are encoded in every step."""
-        items = self.dataset.items
-        return self.latents is None or not all(self.dataset.handling(item).can_cache(item) for item in items)
-
-    @property
     def autocast_dtype(self) -> torch.dtype | None:
         """What the steps compute in where it is not float32."""
         return None if self.arithmetic.compute == torch.float32 else self.arithmetic.compute
-
-    @property
-    def unloads(self) -> bool:
-        """Whether parts that the steps do without leave the card."""
-        return self.run.memory.unload != "off"
-
-    def idle_parts(self) -> list[str]:
-        """The parts of the model that the steps do without."""
-        idle = [] if self.keeps_vae else [VAE]
-        if not self.trains_text:
-            idle += [encoder.part for encoder in self.model.encoders]
-        return idle

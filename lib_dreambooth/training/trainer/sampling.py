@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,6 @@ from lib_dreambooth.runs.events import Event, Phase, Sampled, Warned
 from lib_dreambooth.sampling.infotext import save_picture
 from lib_dreambooth.training.previews.drawing import PreviewArtist
 from lib_dreambooth.training.trainer.control import Control
-from lib_dreambooth.training.trainer.epochs import on_card
 from lib_dreambooth.training.trainer.mishaps import release, sentence_for
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.saving import EMA_LABEL, in_use
@@ -62,21 +62,23 @@ class Previewer:
         return {"average": (EMA_LABEL,), "live": ("",), "both": ("", EMA_LABEL)}[self.ready.run.ema.preview]
 
     def _draw(self, step: int, label: str, most: int | None) -> list[Path]:
-        ready, artist = self.ready, replace(self.artist, previews=self.artist.previews[:most])
-        total = len(artist.previews)
+        ready, previews = self.ready, self.artist.previews[:most]
+        total = len(previews)
         name = f"step-{step:08d}" + (f"-{label}" if label and ready.run.ema.preview == "both" else "")
         drawn = []
         self.emit(Phase(name=DRAWING, total=total))
         with (
-            on_card(ready, ready.idle_parts()),
+            ready.places.drawing() as stage,
             in_use(ready, is_average=label == EMA_LABEL),
             previewing(ready.trained, ready.run.previews.strength),
             ready.arithmetic.autocast(),
             torch.no_grad(),
         ):
-            for one in artist.draw(name, self.control.asks_to_stop):
-                drawn.append(one)
-                self.emit(Phase(name=DRAWING, done=len(drawn), total=total))
+            artist = replace(self.artist, previews=previews, stage=stage)
+            with closing(artist.draw(name, self.control.asks_to_stop)) as ones:
+                for one in ones:
+                    drawn.append(one)
+                    self.emit(Phase(name=DRAWING, done=len(drawn), total=total))
         epoch = step / ready.length.epoch.steps
         self.emit(
             Sampled(

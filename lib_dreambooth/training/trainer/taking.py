@@ -9,16 +9,23 @@ OPEN = "auto"
 
 @dataclass(frozen=True)
 class Taking:
-    """The level of what is computed twice, and whether weights move in the backward pass. None: as usual."""
+    """What is computed twice, whether weights move in the backward pass, and whether the UNet leaves the card
+    while other parts of the model are at work. None: as usual.
+    """
 
     level: str | None = None
     is_fused: bool | None = None
+    is_alone: bool | None = None
 
     def level_for(self, setting: str, kind: str) -> str:
         """The level of a run: the setting's, else the one that was chosen, else all of it on cards."""
         if setting != OPEN:
             return setting
         return self.level or ("off" if kind == "cpu" else "on")
+
+    def leaves_for(self, setting: str) -> bool:
+        """Whether parts of the model are at work alone: as the setting has it, else as it was chosen."""
+        return bool(self.is_alone) if setting == OPEN else setting == "on"
 
 
 AS_SET = Taking()

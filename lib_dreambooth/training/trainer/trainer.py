@@ -46,7 +46,7 @@ from lib_dreambooth.training.trainer.epochs import encode_epoch
 from lib_dreambooth.training.trainer.follower import Follower
 from lib_dreambooth.training.trainer.mishaps import give_memory_back, release, sentence_for
 from lib_dreambooth.training.trainer.preparing import Preparer
-from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.ready import Materials, Ready
 from lib_dreambooth.training.trainer.saving import restore
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
 from lib_dreambooth.training.trainer.work import TRAINING, Work
@@ -140,15 +140,14 @@ class Trainer:
         self.control.on_leave, self.control.on_take = card.leave, card.take
         given_back.callback(self._forget_card)
         scanned = preparer.class_pictures(model, scanned)
-        ready = preparer.ready(model, scanned)
-        given_back.callback(close, ready)
-        card.ready = ready
-        failed = encode_epoch(ready, self._epoch(ready), self.control, preparer.progress).failed
+        found = preparer.materials(model, scanned)
+        failed = encode_epoch(found, self._epoch(found), self.control, preparer.progress).failed
         if failed:
             preparer.tell(failed.values())
-            close(ready)
-            ready = card.ready = preparer.ready(model, scanned, frozenset(failed))
-            given_back.callback(close, ready)
+            found = preparer.materials(model, scanned, frozenset(failed))
+            encode_epoch(found, self._epoch(found), self.control, preparer.progress)
+        ready = card.ready = preparer.ready(found)
+        given_back.callback(close, ready)
         if isinstance(ready.base_answers, Stored):
             store_answers(ready, self.step, self.control, preparer.progress, self.emit)
             encode_epoch(ready, self._epoch(ready), self.control, preparer.progress)
@@ -167,7 +166,7 @@ class Trainer:
             self.state = TrainingState.from_saved(self.process.shared(tensors), scalars)
             self.step = self.state.step
 
-    def _epoch(self, ready: Ready) -> int:
+    def _epoch(self, ready: Materials) -> int:
         return ready.dataset.plan.epoch_of(self.step)
 
     def _refuse_early(self, model: LoadedModel | None) -> None:
@@ -192,11 +191,8 @@ class Trainer:
         self._numbers = state.numbers.get(saved.CURVES, {})
 
     def _settle(self, ready: Ready, given_back: ExitStack) -> None:
-        """What the steps want of the model: attention, idle parts away."""
+        """What the steps want of the model."""
         given_back.enter_context(attention(ready.model.unet, ready.run.memory.attention))
-        if ready.unloads:
-            for part in ready.idle_parts():
-                ready.model.to(part, "cpu")
 
     def _forget_switches(self) -> None:
         self.control.on_aside = nullcontext
