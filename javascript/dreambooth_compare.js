@@ -1,8 +1,10 @@
-// The same picture with networks at several strengths, in one sheet; the sheets of a model stay until they are removed.
+// The same picture with networks and words at several strengths, and on checkpoints, in one sheet; the sheets of a model
+// stay until they are removed.
 (function () {
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const MOST_LISTED = 40;
+    const KINDS = ["adapter", "embedding", "checkpoint", "diffusers"];
     let parts = null;
 
     function panel() {
@@ -26,7 +28,7 @@
             { class: "dreambooth-card dreambooth-compare" },
             el("summary", {}, el("strong", {}, t("Compare at strengths"))),
             field(t("Files"), parts.files, t("One row each.")),
-            field(t("Strengths"), parts.strengths, t("One column each, with commas between them.")),
+            field(t("Strengths"), parts.strengths, t("One column each, with commas between them. A word gets its strength in the prompt, as (word:0.5); a checkpoint has none and is drawn once.")),
             field(t("Prompt"), parts.prompt),
             el("div", { class: "dreambooth-grid" }, field(t("Negative prompt"), parts.negative), field(t("Steps"), parts.steps), field(t("CFG Scale"), parts.guidance), field(t("Seed"), parts.seed)),
             el("div", { class: "dreambooth-row" }, button(t("Compare"), compare, { kind: "primary", id: "dreambooth_compare" })),
@@ -43,7 +45,7 @@
     async function offer(form) {
         const { el, fill } = db.dom;
         const model = db.store.get("model");
-        const results = (db.store.get("results") || []).filter((one) => one.kind === "adapter" && one.is_ours).slice(0, MOST_LISTED);
+        const results = (db.store.get("results") || []).filter((one) => KINDS.includes(one.kind) && one.is_ours).slice(0, MOST_LISTED);
         form.hidden = !model || !results.length;
         if (form.hidden) {
             fill(parts.sheets);
@@ -53,13 +55,27 @@
         const kept = new Set(chosen());
         const isOther = parts.model !== model;
         parts.model = model;
+        const first = Math.max(0, results.findIndex((one) => ["adapter", "embedding"].includes(one.kind)));
         fill(
             parts.files,
-            results.map((one, index) => el("label", { class: "dreambooth-option" }, el("input", { type: "checkbox", value: one.id, checked: isOther || !kept.size ? index === 0 : kept.has(one.id) }), one.name)),
+            results.map((one, index) => file(one.id, `${one.name} (${db.results.kindText(one.kind)})`, isOther || !kept.size ? index === first : kept.has(one.id))),
+            base(model, kept),
         );
         if (isOther || !parts.prompt.value) parts.prompt.value = promptOf(results[0]);
         await db.tasks.resume();
         await showSheets(model);
+    }
+
+    function file(id, words, checked) {
+        const { el } = db.dom;
+        return el("label", { class: "dreambooth-option" }, el("input", { type: "checkbox", value: id, checked }), words);
+    }
+
+    // What everything was trained from, to be drawn beside what came of it.
+    function base(model, kept) {
+        const { base: path } = db.store.get("models").find((one) => one.name === model) || {};
+        const found = db.store.get("bases").find((one) => one.value === path);
+        return found ? file(found.id, `${found.label} (${db.words.t("the one it was trained on")})`, kept.has(found.id)) : null;
     }
 
     // What the last preview showed.

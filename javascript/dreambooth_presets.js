@@ -3,7 +3,7 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     let list = null;
-    const WIZARDS = { Person: "Training Wizard (Person)", "Object or style": "Training Wizard (Object/Style)", "Object/Style": "Training Wizard (Object/Style)" };
+    const WIZARDS = { Person: "Training Wizard (Person)", "Object/Style": "Training Wizard (Object/Style)" };
 
     function row(more) {
         const { el, button, fill } = db.dom;
@@ -26,6 +26,14 @@
         db.store.listen("presets", draw);
         draw();
         return [list, button(t("Apply"), () => apply(list.value), { id: "dreambooth_apply_preset" }), own, more, about];
+    }
+
+    // The three that guides to the old extension name, each one press away.
+    function wizards() {
+        const { button } = db.dom;
+        const t = db.words.t;
+        const named = ["Person", "Object/Style"].map((name) => button(db.words.label(WIZARDS[name]), () => apply(name), { title: (db.store.get("presets").find((one) => one.name === name) || {}).about }));
+        return [...named, button(db.words.label("Performance Wizard"), (made) => db.performance.ask(made), { id: "dreambooth_performance", title: t("What is fast on a card without learning anything else") })];
     }
 
     function chosen() {
@@ -73,5 +81,5 @@
         return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
     }
 
-    db.presets = { row, chosen, choose, nameOf, text };
+    db.presets = { row, wizards, chosen, choose, nameOf, text };
 })();

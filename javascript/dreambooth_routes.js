@@ -21,6 +21,7 @@
         },
         schema: () => get("settings/schema"),
         presets: () => get("settings/presets"),
+        performance: (settings, offers, card, model) => post("settings/performance", { settings, offers, card, model }),
         preset: (preset, settings, pictures) => post("settings/presets/apply", { preset, settings, pictures: pictures || 0 }),
         models: async () => (await get("models")).map((one) => ({ ...one, step: one.standing.step || one.standing.ended_at })),
         bases: async () => (await get("bases")).map((one) => ({ ...one, value: one.path, label: one.name, about: db.text.bytes(one.num_bytes) })),

@@ -46,9 +46,9 @@
             name: input("text", `${one.name}-merged`, { spellcheck: "false" }),
             weight: input("number", 1, { min: -4, max: 4, step: 0.05 }),
             base: bases(one.model),
-            other: select([["", t("none")], ...others.map((other) => [other.id, other.name])]),
-            otherWeight: input("number", 1, { min: -4, max: 4, step: 0.05 }),
+            others: el("div", { class: "dreambooth-others" }),
         };
+        const more = () => parts.others.append(otherRow(others));
         const wish = await db.sheet.open(beside, t("Merge to checkpoint"), (end) =>
             el(
                 "div",
@@ -56,16 +56,32 @@
                 field(t("Name"), parts.name, t("A new file in the folder of checkpoints.")),
                 field(t("Strength"), parts.weight),
                 field(t("Checkpoint"), parts.base),
-                others.length ? field(t("Another network too"), parts.other) : null,
-                others.length ? field(t("Its strength"), parts.otherWeight) : null,
+                parts.others,
+                others.length ? el("div", { class: "dreambooth-row" }, button(t("Add another network"), more, { id: "dreambooth_merge_more" })) : null,
                 el("div", { class: "dreambooth-row" }, button(t("Merge"), () => end(mergeWish(parts)), { kind: "primary" })),
             ),
         );
         if (wish) db.tasks.follow(await db.routes.merge(one, wish));
     }
 
+    // A further network with its strength; as many as one likes.
+    function otherRow(others) {
+        const { el, button } = db.dom;
+        const t = db.words.t;
+        const network = select(others.map((other) => [other.id, other.name]));
+        const weight = input("number", 1, { min: -4, max: 4, step: 0.05 });
+        network.dataset.part = "network";
+        weight.dataset.part = "weight";
+        const row = el("div", { class: "dreambooth-row dreambooth-other" }, field(t("Another network too"), network), field(t("Its strength"), weight), button(t("Leave out"), () => row.remove()));
+        return row;
+    }
+
     function mergeWish(parts) {
-        const others = parts.other.value ? { [parts.other.value]: Number(parts.otherWeight.value) } : {};
+        const of = (row, part) => row.querySelector(`[data-part=${part}]`).value;
+        const rows = [...parts.others.querySelectorAll(".dreambooth-other")];
+        const others = {};
+        // Twice the same counts as both strengths together.
+        for (const row of rows) others[of(row, "network")] = (others[of(row, "network")] || 0) + Number(of(row, "weight"));
         return { name: parts.name.value, weight: Number(parts.weight.value), base: parts.base.value, others };
     }
 

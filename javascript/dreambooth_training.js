@@ -15,6 +15,7 @@
         const made = el(
             "div",
             { class: "dreambooth-training" },
+            el("div", { class: "dreambooth-row" }, db.presets.wizards()),
             el("div", { class: "dreambooth-row" }, db.presets.row(db.keeping.buttons())),
             el("div", { class: "dreambooth-row dreambooth-find" }, search, el("label", { class: "dreambooth-option" }, all, t("Show all settings")), el("span", { class: "dreambooth-found", role: "status" })),
             db.plan.line(),
@@ -52,12 +53,20 @@
                 shown += isFound ? 1 : 0;
             }
             found += shown;
-            section.hidden = shown === 0 && !(section.querySelector("fieldset") || section.dataset.group === "concepts") ? true : words.length > 0 && shown === 0;
-            if (words.length) section.open = shown > 0;
+            section.hidden = shown === 0 && !isOffered(section, words, isAll);
+            if (words.length) section.open = !section.hidden;
             else if (made.dataset.searched) section.open = OPEN_AT_FIRST.includes(section.dataset.group);
         }
         made.dataset.searched = words.length ? "1" : "";
         made.querySelector(".dreambooth-found").textContent = words.length ? db.words.t("{count} found", { count: found }) : "";
+    }
+
+    // A list with nothing to show has a button that adds to it.
+    function isOffered(section, words, isAll) {
+        const group = db.schema.groups().find((one) => one.path === section.dataset.group);
+        if (!group.isList) return false;
+        if (words.length) return !section.querySelector("fieldset") && group.fields.some((one) => db.finding.isFound(db.schema.names(one), words));
+        return isAll || group.path === "concepts" || Boolean(section.querySelector("fieldset")) || db.schema.value("parts.words.train") === true;
     }
 
     // What a beginner sees: basic fields that do something in this run, and everything that was changed.

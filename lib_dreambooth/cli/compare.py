@@ -1,4 +1,4 @@
-"""The command `compare`: LoRA files at several strengths in one sheet."""
+"""The command `compare`: networks and words at several strengths, and checkpoints, in one sheet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from lib_dreambooth.cli.sample import MINI_NAME, SAMPLERS, parse_size
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", metavar="LORA", type=Path, nargs="+", help="one row each")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        help="a LoRA, an embedding or a checkpoint (drawn once, in place of the base); one row each",
+    )
     parser.add_argument("--base", metavar="FILE", required=True, help=f"a checkpoint, or `{MINI_NAME}`")
     parser.add_argument("--prompt", metavar="TEXT", action="append", required=True, help="may be repeated")
     parser.add_argument("--strengths", metavar="A,B,...", default="0,0.25,0.5,0.75,1", help="one column each")

@@ -11,11 +11,12 @@ from typing import Any
 from lib_dreambooth.adapters.merging import Merge
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import ADAPTERS, CHECKPOINTS, Host
-from lib_dreambooth.jobs.made_files import Made, id_of
+from lib_dreambooth.jobs.bases import bases_of
+from lib_dreambooth.jobs.made_files import Made, id_of, results_in
 from lib_dreambooth.jobs.orders import pictures_of, results_of
 from lib_dreambooth.jobs.tasks import Watching
 from lib_dreambooth.jobs.tool_files import note, require_known
-from lib_dreambooth.jobs.trying import ADAPTER_ENDINGS, Wish, files_in, job_of
+from lib_dreambooth.jobs.trying import ADAPTER_ENDINGS, EMBEDDING_ENDINGS, Wish, files_in, job_of
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.sampling.drawing import DrawJob
 from lib_dreambooth.tools.compare import compare
@@ -23,10 +24,19 @@ from lib_dreambooth.tools.merge import merge
 from lib_dreambooth.tools.resize import Size, resize
 from lib_dreambooth.training.export.names import LONGEST_ENDING, clean_name, shortened
 from lib_dreambooth.training.export.promote import copy, require_free
-from lib_dreambooth.training.export.result import ADAPTER, CARD, CHECKPOINT, PREVIEW, beside
+from lib_dreambooth.training.export.result import (
+    ADAPTER,
+    CARD,
+    CHECKPOINT,
+    DIFFUSERS,
+    EMBEDDING,
+    PREVIEW,
+    beside,
+)
 
 MERGED, RESIZED = "merged", "resized"
 SHEETS = "comparisons"
+COMPARED = (ADAPTER, EMBEDDING, CHECKPOINT, DIFFUSERS)
 ENDING = ".safetensors"
 
 
@@ -147,12 +157,20 @@ def adapters_of(host: Host) -> dict[str, Path]:
     return {id_of(path): path for path in files_in([host.paths.adapters], ADAPTER_ENDINGS)}
 
 
-def named_adapters(known: Mapping[str, Path], ids: Sequence[str]) -> list[Path]:
+def comparable(folder: ModelFolder, host: Host) -> dict[str, Path]:
+    """Everything that may stand in a comparison, by id: what the host lists, and what the model made."""
+    words = files_in([host.paths.embeddings], EMBEDDING_ENDINGS)
+    bases = {base.id: base.path for base in bases_of(host.paths)}
+    made = {one.id: one.path for one in results_in(folder, host) if one.is_ours and one.kind in COMPARED}
+    return {**bases, **{id_of(path): path for path in words}, **adapters_of(host), **made}
+
+
+def named_files(known: Mapping[str, Path], ids: Sequence[str]) -> list[Path]:
     """The files of some ids, in their order; raises UserError."""
     unknown = [one for one in ids if one not in known]
     if unknown:
         raise UserError(
-            "there is no such LoRA (any more).",
+            "there is no such file (any more).",
             where=unknown[0][:40],
             todo="Look at the list of files again.",
             code="no-such-file",

@@ -55,6 +55,11 @@ def draw_grid(
     return sheet
 
 
+def blank(beside: Picture) -> Picture:
+    """A place of a grid that stays empty, as large as another."""
+    return Image.new("RGB", beside.size, BACKGROUND)
+
+
 def load_font(size_px: int, path: str | None = None) -> Font:
     """Letters of a size; Pillow before 10.1 has its own in one size only."""
     if path is not None:

@@ -11,11 +11,13 @@ import torch
 
 from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.formats.container import open_tensors
+from lib_dreambooth.formats.embedding import Embedding, write_embedding
 from lib_dreambooth.formats.lora import read_adapter
 from lib_dreambooth.formats.safetensors_write import write_safetensors
 from lib_dreambooth.jobs.made_files import id_of
 from lib_dreambooth.jobs.orders import create_model
 from lib_dreambooth.jobs.tool_files import note
+from lib_dreambooth.models.read import read_model
 from tests.api.made_site import Made
 from tests.jobs.made_runs import MadeRun
 
@@ -126,6 +128,21 @@ def test_a_comparison_is_kept(place: Place) -> None:
     assert answer.headers["content-type"] == "image/png"
     assert place.made.host.lent == 1
     assert place.made.call("DELETE", f"/models/riho/comparisons/{sheet['id']}") == []
+
+
+@pytest.mark.slow
+def test_checkpoints_and_words_are_compared_too(place: Place) -> None:
+    [width] = {encoder.width for encoder in read_model(place.base).encoders}
+    word = place.made.host.paths.embeddings / "ohwx.safetensors"
+    word.parent.mkdir(parents=True, exist_ok=True)
+    write_embedding(word, Embedding("ohwx", {"text_encoder": torch.ones(1, width)}))
+    files = [place.result["id"], id_of(word), id_of(place.base)]
+    body = {"files": files, "strengths": [1], "prompt": "ohwx", "steps": 1, "width": 64, "height": 64}
+    done = place.done(place.made.post("/models/riho/compare", body, 202))
+    assert done["status"] == "done", done
+    assert (done["done"], done["total"]) == (3, 3)
+    [sheet] = place.made.get("/models/riho/comparisons")
+    assert f"Compared: {place.lora.stem} / ohwx / mini" in sheet["text"]
 
 
 @pytest.mark.parametrize(

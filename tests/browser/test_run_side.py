@@ -216,3 +216,30 @@ def test_own_presets_are_kept_replaced_renamed_and_removed(browser: Chromium, se
     assert page.js("document.querySelector('#dreambooth_delete_preset').checkVisibility()") is False
     assert page.errors == []
     page.close()
+
+
+def test_the_performance_wizard_shows_what_it_changes_and_does_nothing_else(
+    browser: Chromium, served: Served
+) -> None:
+    page = served.open(browser)
+    show(page, "training")
+    named = page.text("#dreambooth_panel_training")
+    for name in ("Training Wizard (Person)", "Training Wizard (Object/Style)", "Performance Wizard"):
+        assert name in named
+    page.js("sdDreambooth.field.set('memory.attention', 'sliced')")
+    page.js("sdDreambooth.field.set('precision.mixed', 'no')")
+    page.js("sdDreambooth.field.set('rates.learning_rate', 3e-4)")
+    page.press("#dreambooth_performance")
+    page.wait("document.querySelector('#dreambooth_card')")
+    page.choose("#dreambooth_card", "6 GB")
+    page.wait(f"document.querySelector('{SHEET} table').innerText.includes('Memory Attention')")
+    # What costs something is only offered.
+    assert "rounded more coarsely" in page.text(SHEET)
+    page.press(f"{SHEET} .dreambooth-choice input")
+    page.wait(f"document.querySelector('{SHEET} table').innerText.includes('Mixed Precision')")
+    page.press("#dreambooth_apply_performance")
+    value = "sdDreambooth.schema.value"
+    page.wait(f"{value}('memory.attention') === 'auto' && {value}('precision.mixed') === 'auto'")
+    assert page.js(f"{value}('rates.learning_rate')") == 3e-4
+    assert page.errors == []
+    page.close()

@@ -75,9 +75,15 @@ def test_strengths_side_by_side(browser: Chromium, served: Served, theme: str) -
     page.wait("document.querySelector('#dreambooth_compare_prompt').value.startsWith('a red circle')")
     page.type("#dreambooth_compare_strengths", "0, 1")
     page.type("#dreambooth_compare_steps", "2")
+    # The base stands beside what came of it.
+    last = ".dreambooth-compare-files label:last-child"
+    assert "the one it was trained on" in page.text(last)
+    page.press(f"{last} input")
     before = page.js("document.querySelectorAll('.dreambooth-sheet-made').length")
     page.press("#dreambooth_compare")
     page.wait(f"document.querySelectorAll('.dreambooth-sheet-made img').length === {before + 1}", 120)
+    # Pictures out of sight are not loaded.
+    page.js("document.querySelector('.dreambooth-sheet-made img').scrollIntoView()")
     page.wait("document.querySelector('.dreambooth-sheet-made img').naturalWidth > 256")
     kept_picture(page, f"compare-{theme}")
     page.reload()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lib_dreambooth.base.errors import Cancelled, UserError
+from lib_dreambooth.formats.embedding import Embedding, write_embedding
+from lib_dreambooth.models.read import read_model
 from lib_dreambooth.sampling.drawing import DrawJob, draw_to_folder
 from lib_dreambooth.sampling.infotext import text_in
 from lib_dreambooth.sampling.loras import LoraUse
-from lib_dreambooth.tools.compare import compare, row_names
+from lib_dreambooth.tools.compare import compare
+from lib_dreambooth.tools.compared_rows import NETWORK, Row, row_names, weighed
 from tests.tools.conftest import Making
 
 SIDE = 64
@@ -63,8 +69,59 @@ def test_sheets_that_cannot_be(strengths: tuple[float, ...], tmp_path: Path) -> 
 def test_names_of_rows() -> None:
     job = DrawJob(base=Path("x"), prompts=("a",))
     both = DrawJob(base=Path("x"), prompts=("a", "b"))
-    one, two = Path("one.safetensors"), Path("two.safetensors")
+    one, two = (Row(Path(f"{name}.safetensors"), NETWORK) for name in ("one", "two"))
     assert row_names(job, [one]) == []
     assert row_names(job, [one, two]) == ["one", "two"]
     assert row_names(both, [one]) == ["a", "b"]
     assert row_names(both, [one, two]) == ["one a", "one b", "two a", "two b"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "strength", "expected"),
+    [
+        ("a photo of riho, red", 0.5, "a photo of (riho:0.5), red"),
+        ("a photo of riho, red", 0, "a photo of, red"),
+        ("riho, red", 0, "red"),
+        ("(Riho:1.2) in a wood", 1, "(riho:1) in a wood"),
+        ("a wood", 0.75, "a wood, (riho:0.75)"),
+        ("a wood", 0, "a wood"),
+        ("riho-style, rihos", 1, "riho-style, rihos, (riho:1)"),
+        ("", 1, "(riho:1)"),
+    ],
+)
+def test_a_word_stands_in_the_prompt_at_its_weight(prompt: str, strength: float, expected: str) -> None:
+    assert weighed(prompt, "riho", strength) == expected
+
+
+@pytest.mark.slow
+def test_words_and_checkpoints_stand_beside_networks(base: Path, made: Making, tmp_path: Path) -> None:
+    network, word, other = (
+        made("one", include=["unet.mid*"]),
+        tmp_path / "riho.pt",
+        tmp_path / "other.safetensors",
+    )
+    shutil.copy(base, other)
+    [width] = {encoder.width for encoder in read_model(base).encoders}
+    write_embedding(word, Embedding("riho", {"text_encoder": torch.ones(1, width)}))
+    done = compare(job_of(base), [network, other, word], (0.0, 1.0), tmp_path / "out")
+    sheet = np.asarray(Image.open(done.path))
+
+    def at(row: int, column: int) -> np.ndarray:
+        right, bottom = (1 - column) * (SIDE + 1), (2 - row) * (SIDE + 1)
+        height, width = sheet.shape[:2]
+        return sheet[height - bottom - SIDE : height - bottom, width - right - SIDE : width - right]
+
+    # Nothing of the network, the same base under another name, and the prompt without the word.
+    assert np.array_equal(at(0, 0), at(1, 0)) and np.array_equal(at(0, 0), at(2, 0))
+    assert not np.array_equal(at(0, 0), at(0, 1)) and not np.array_equal(at(0, 0), at(2, 1))
+    # A checkpoint has no strengths.
+    assert (at(1, 1) == 255).all()
+    [alone] = draw_to_folder(
+        dataclasses.replace(job_of(base, embeddings=(word,)), prompts=("a cat, (riho:1)",)),
+        tmp_path / "alone",
+    )
+    assert np.array_equal(at(2, 1), np.asarray(Image.open(alone)))
+    assert "Compared: one / other / riho, Strengths: 0 1" in text_in(done.path)
+    only = compare(job_of(base), [other, base], (0.0, 1.0), tmp_path / "out")
+    assert "Strengths" not in text_in(only.path)
+    assert Image.open(only.path).height == 2 * SIDE + 1

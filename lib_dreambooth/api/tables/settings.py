@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from lib_dreambooth.api.calls import Answer, Body, Call, Query, Route
-from lib_dreambooth.api.settings_in import accepted, reviewed, tables
+from lib_dreambooth.api.settings_in import accepted, refuse_closed, reviewed, tables
 from lib_dreambooth.api.tables.models import model_of
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.settings import own_presets
@@ -26,6 +26,8 @@ from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.settings.writing import text_of
 
 OWN_PRESETS = ".presets"
+# A run that is only thought of.
+NO_MODEL = "new model"
 
 
 class Settings(Body, frozen=True, kw_only=True):
@@ -83,6 +85,32 @@ class Wanted(Settings, frozen=True, kw_only=True):
 
     preset: str
     pictures: int = 0
+
+
+class Performing(Settings, frozen=True, kw_only=True):
+    """Settings for a card of `card` GiB, 0 for the one that is here, with the `offers` that were taken."""
+
+    card: float = 0
+    offers: dict[str, Any] = msgspec.field(default_factory=dict)
+    model: str = ""
+
+
+class Performed(Answer, frozen=True, kw_only=True):
+    """Settings that are fast on a card. `changes` teach the same; `offers` do not, each with what it costs.
+
+    `card` is its size in GiB, 0 for the one that is here, of which a run finds `here` bytes (null: there is
+    none); `room` and `peak` are bytes.
+    """
+
+    settings: dict[str, Any]
+    changes: list[Change]
+    offers: list[dict[str, Any]]
+    card: float
+    cards: list[float]
+    here: int | None
+    room: int | None
+    peak: int
+    fits: bool | None
 
 
 class Keeping(Settings, frozen=True, kw_only=True):
@@ -213,6 +241,16 @@ def apply_preset(call: Call) -> dict[str, Any]:
     return {"settings": tables(after.run), "changes": changes}
 
 
+def perform(call: Call) -> dict[str, Any]:
+    from lib_dreambooth.jobs.performance import performance
+
+    body: Performing = call.body
+    before = reviewed(call.host, body.settings, body.changes).sourced
+    refuse_closed(call.host, body.offers)
+    found = performance(call.host, body.model or NO_MODEL, before, body.offers, body.card)
+    return {"settings": tables(found.suiting.sourced.run), **found.to_json()}
+
+
 def named(call: Call, name: str) -> presets.Preset:
     """A preset by its name; never a path, which the command line takes."""
     wanted = name.strip().lower()
@@ -315,6 +353,14 @@ ROUTES = (
     Route("GET", "/settings/presets", "All presets", list_presets, list[Preset]),
     Route("POST", "/settings/presets", "Keep settings as a preset", keep_preset, Preset, Keeping, status=201),
     Route("POST", "/settings/presets/apply", "Settings under a preset", apply_preset, Applied, Wanted),
+    Route(
+        "POST",
+        "/settings/performance",
+        "Settings that are fast on a card, and what else would be at a cost",
+        perform,
+        Performed,
+        Performing,
+    ),
     Route(
         "POST",
         "/settings/presets/{preset}/rename",

@@ -75,7 +75,8 @@ class Resizing(Body, frozen=True, kw_only=True):
 
 
 class Comparing(Body, frozen=True, kw_only=True):
-    """`files` are ids of results or of the host's LoRA files, one row each; `strengths` are the columns."""
+    """`files` are ids of results, or of the host's LoRA files, embeddings and checkpoints, one row each;
+    `strengths` are the columns. A checkpoint is drawn once, in place of the base."""
 
     files: list[str]
     strengths: list[float]
@@ -100,7 +101,7 @@ def merging(call: Call) -> dict[str, Any]:
     if body.precision not in PRECISIONS:
         raise UserError("is not a precision.", where="precision", todo="Choose fp16, bf16 or fp32.")
     base = own_base(call, body.base)
-    others = tooling.named_adapters(tooling.adapters_of(host), list(body.others))
+    others = tooling.named_files(tooling.adapters_of(host), list(body.others))
     weights = [Merge(path, weight) for path, weight in zip(others, body.others.values(), strict=True)]
     files = [Merge(made.path, body.weight), *weights]
     target = tooling.target_for(host, "checkpoint", body.name, replaces=body.replaces)
@@ -148,15 +149,13 @@ def resizing(call: Call) -> dict[str, Any]:
 
 def comparing(call: Call) -> dict[str, Any]:
     from lib_dreambooth.jobs import tooling
-    from lib_dreambooth.jobs.made_files import results_in
     from lib_dreambooth.jobs.trying import MOST_STEPS, Wish
     from lib_dreambooth.tools.compare import check
 
     body: Comparing = call.body
     folder, host = model_of(call), call.host
     refuse_busy(call)
-    results = {one.id: one.path for one in results_in(folder, host) if one.is_ours and one.kind == "adapter"}
-    files = tooling.named_adapters({**tooling.adapters_of(host), **results}, body.files)
+    files = tooling.named_files(tooling.comparable(folder, host), body.files)
     if not 1 <= body.steps <= MOST_STEPS:
         raise UserError("is not possible.", where="steps", todo=f"Choose 1 to {MOST_STEPS}.")
     wish = Wish(
