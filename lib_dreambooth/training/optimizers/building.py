@@ -15,6 +15,7 @@ from lib_dreambooth.settings.length import LengthPlan
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.optimizers.arguments import checked, refused, takes
 from lib_dreambooth.training.optimizers.finding import NAME, find, library_module
+from lib_dreambooth.training.optimizers.in_one_call import InOneCall
 from lib_dreambooth.training.optimizers.mover import Key, Mover
 from lib_dreambooth.training.optimizers.names import TORCH, Known
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
@@ -49,7 +50,8 @@ def new_optimizer(run: Run, parts: Sequence[Part], plan: LengthPlan, processes: 
     for mover in movers:
         decay = run.parts.words.weight_decay if mover.key.part == WORDS else run.optimizer.weight_decay
         options = {**device_options(known, mover, run.memory.one_call != "off"), **arguments}
-        mover.library = build(known, made, mover, options, decay)
+        own = InOneCall if made is torch.optim.AdamW and options.get("fused") else made
+        mover.library = build(known, own, mover, options, decay)
         if mover.is_half:
             mover.clear()
     rates = rates_of(run, plan, processes, tuple(dict.fromkeys(part.part for part in parts)))

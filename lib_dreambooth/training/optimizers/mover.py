@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.diffusion.draws import Draw
+from lib_dreambooth.training.optimizers.in_one_call import InOneCall
 from lib_dreambooth.training.optimizers.places import Moving, draw_in, tensors_in
 from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, to_tree
 from lib_dreambooth.training.precision.rounding import round_to
@@ -93,9 +94,12 @@ class Mover:
         places = range(len(self.parts)) if places is None else places
         if not self.is_half:
             found = [g for place in places if (g := self.parts[place].parameter.grad) is not None]
+            if leave_out is not None:
+                self._move(factor, leave_out)
+                return
             if factor is not None and found:
                 torch._foreach_mul_(found, factor)
-            self._move(leave_out)
+            self.made.step()
             return
         self.lift(places)
         for place in places:
@@ -109,20 +113,20 @@ class Mover:
     @property
     def can_leave_out(self) -> bool:
         """Whether the library moves nothing where a number on the device says so."""
-        is_in_one_call = all(group.get("fused") for group in self.made.param_groups)
-        return is_in_one_call and not self.is_half and type(self.made) is torch.optim.AdamW
+        return isinstance(self.made, InOneCall) and not self.is_half
 
-    def _move(self, leave_out: Tensor | None) -> None:
-        if leave_out is None:
-            self.made.step()
-            return
+    def _move(self, factor: Tensor | None, leave_out: Tensor) -> None:
+        """The same where the device says whether, and the library multiplies by the factor itself."""
         assert self.can_leave_out
         # What PyTorch's own loss scaling tells it with.
-        self.made.found_inf = leave_out  # type: ignore[attr-defined]
+        told = {"found_inf": leave_out, "grad_scale": None if factor is None else factor.reciprocal()}
+        for name, value in told.items():
+            setattr(self.made, name, value)
         try:
             self.made.step()
         finally:
-            del self.made.found_inf  # type: ignore[attr-defined]
+            for name in told:
+                delattr(self.made, name)
 
     def lift(self, places: Sequence[int] | None = None) -> None:
         """Gives the stand-ins the weights' values."""

@@ -196,7 +196,13 @@ def own_chance(ready: Ready, step: int, place: int | str) -> Iterator[None]:
     seed = seed_of(ready, step, place)
     devices = [ready.device] if ready.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+        # Not torch's own for all devices: each time it notes for every kind that is not there who asked.
+        torch.default_generator.manual_seed(seed)
+        if ready.device.type == "cuda":
+            with torch.cuda.device(ready.device):
+                torch.cuda.manual_seed(seed)
+        elif ready.device.type == "mps":
+            torch.mps.manual_seed(seed)
         yield
 
 

@@ -1,0 +1,1 @@
+"""Steps with fewer operators and less Python."""
