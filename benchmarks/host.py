@@ -53,10 +53,10 @@ def measured(bench: contest.Bench, family: str, args: Any) -> dict[str, Any]:
     """Every program on one family."""
     one = contest.case(family, size="small", side=SIDES[family])
     plain = contest.case(family, size="small", side=SIDES[family], ours=SETTINGS)
-    joined = contest.case(family, size="small", side=SIDES[family], ours={"memory": {"joined": "on"}})
+    apart = contest.case(family, size="small", side=SIDES[family], ours={"memory": {"joined": "off"}})
     wanted = {
         "ours": (contest.OURS, one),
-        "ours, joined": (contest.OURS, joined),
+        "ours, not joined": (contest.OURS, apart),
         "plain": (contest.PLAIN, plain),
     }
     if bench.peer is not None:

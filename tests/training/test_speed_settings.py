@@ -64,12 +64,13 @@ def test_fewer_operators_for_the_same_loss(counted: Any, path: str, share: float
     assert found == pytest.approx(wanted, rel=1e-9)
 
 
-def test_auto_is_lean_where_nothing_is_compiled_and_joins_nothing(counted: Any) -> None:
+@pytest.mark.parametrize("path", ["memory.joined", "memory.lean"])
+def test_auto_is_on_where_nothing_is_compiled(counted: Any, path: str) -> None:
     plain, _ = counted(OFF)
-    auto, _ = counted({"memory.lean": "auto"})
-    lean, _ = counted({**OFF, "memory.lean": "on"})
-    compiled, _ = counted({"memory.lean": "auto", "memory.compile": "on"})
-    assert auto == lean < plain == compiled
+    auto, _ = counted({**OFF, path: "auto"})
+    on, _ = counted({**OFF, path: "on"})
+    compiled, _ = counted({**OFF, path: "auto", "memory.compile": "on"})
+    assert auto == on < plain == compiled
 
 
 def optimizer_calls(one_call: str) -> tuple[int, list[torch.Tensor]]:

@@ -36,6 +36,7 @@ from lib_dreambooth.training.precision.flags import switched
 from lib_dreambooth.training.precision.sparing import Sparing
 from lib_dreambooth.training.processes import ALONE, Processes
 from lib_dreambooth.training.resuming import differences_on_resume, refuse_unsafe
+from lib_dreambooth.training.speed.blocks import in_expressions
 from lib_dreambooth.training.state import Surroundings, TrainingState, surroundings
 from lib_dreambooth.training.trainer.asking import store_answers
 from lib_dreambooth.training.trainer.base_answers import Stored
@@ -264,16 +265,13 @@ def trained_modules(ready: Ready) -> dict[str, torch.nn.Module]:
 
 @contextmanager
 def shortened(run: Run, trained: Trainable, unet: torch.nn.Module) -> Iterator[None]:
-    """Fewer operations for the same numbers; a compiler sees to that itself.
-
-    Networks are joined where that is asked for: with fewer operators but more Python they took a fifth longer
-    on the CPUs that this was measured on.
-    """
+    """Fewer operations for the same numbers; a compiler sees to that itself."""
     memory, network = run.memory, network_in(trained)
     by_itself = not compiles(memory.compile)
     with ExitStack() as open_:
-        if network is not None and is_on(memory.joined, auto=False):
+        if network is not None and is_on(memory.joined, by_itself):
             open_.enter_context(joined(network))
+            open_.enter_context(in_expressions(unet, network))
         if is_on(memory.lean, by_itself):
             open_.enter_context(lean(unet))
         yield
