@@ -43,6 +43,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     found = run_settings.review(args)
     run_settings.say_notices(found, out)
     sourced = found.accepted()
+    read_ahead(args, sourced)
     # Only here, so that wrong settings are said at once.
     from lib_dreambooth.jobs.going_on import started_over
     from lib_dreambooth.jobs.places import library
@@ -70,6 +71,23 @@ def run(args: argparse.Namespace, out: Out) -> int:
     say_arithmetic(plan, out)
     folder = folder or made(place, name, plan)
     return run_job(started_over(folder, plan.sourced, place.results()), out, models=args.models)
+
+
+def read_ahead(args: argparse.Namespace, sourced: Sourced) -> None:
+    """Begins to read the base of a new model, whose hash is written down, while the engine is imported."""
+    from lib_dreambooth.base.hashing import sha256_ahead
+
+    base = Path(sourced.run.model.base)
+    if not args.dry_run and sourced.run.model.base and base.is_file() and not is_known(args, sourced):
+        sha256_ahead(base)
+
+
+def is_known(args: argparse.Namespace, sourced: Sourced) -> bool:
+    """Whether the model is there already."""
+    from lib_dreambooth.jobs.places import library
+    from lib_dreambooth.runs.folder import ModelFolder
+
+    return ModelFolder.find(library(args.models).dreambooth, name_of(args.name, sourced)) is not None
 
 
 def count_pictures(args: argparse.Namespace) -> None:

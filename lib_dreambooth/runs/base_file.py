@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_dreambooth.base.errors import FileError
-from lib_dreambooth.base.hashing import remembered_sha256_of
+from lib_dreambooth.base.hashing import remember_sha256, remembered_sha256_of
 
 WEIGHTS = (".safetensors", ".bin")
 
@@ -66,6 +66,8 @@ def verified(base: BaseFile) -> BaseFile:
     Raises FileError where another file lies in its place.
     """
     if base.sha256 and is_untouched(base):
+        if Path(base.path).is_file():
+            remember_sha256(Path(base.path), base.sha256)
         return base
     now = describe(Path(base.path), hash_of(Path(base.path)))
     if base.sha256 and now.sha256 != base.sha256:
