@@ -15,10 +15,11 @@
             "div",
             {},
             form,
-            el("div", { class: "dreambooth-row" }, button(t("Look at the pictures"), () => look(shown), { kind: "primary", id: "dreambooth_look" })),
+            el("div", { class: "dreambooth-row" }, button(t("Look at the pictures"), () => look(shown), { kind: "primary", id: "dreambooth_look" }), db.classes.draw()),
+            db.tasks.list(),
             shown,
             card(t("Edit the captions of all concepts"), db.captions.editor()),
-            card(t("Tagger"), [db.tagger.panel(), db.tasks.list()]),
+            card(t("Tagger"), db.tagger.panel()),
         );
     }
 

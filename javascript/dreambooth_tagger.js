@@ -13,18 +13,23 @@
         const { el, fill, button } = db.dom;
         const t = db.words.t;
         const found = await db.routes.taggers();
-        if (!found.is_installed) {
-            fill(place, el("p", {}, t("Tagging needs the package onnxruntime, which is not installed here.")));
-            return;
-        }
-        const size = db.text.bytes(found.download_bytes);
-        const fetch = button(t("Download {name} ({size})", { name: found.download, size }), async () => db.tasks.follow(await db.routes.downloadTagger()), { title: found.download_from });
-        const where = el("p", { class: "dreambooth-hint" }, t("Taggers of the WD14 family are looked for in {folder}: an .onnx file with its .csv beside it.", { folder: found.folder }));
+        const own = found.of_host;
+        // Those in files need a package.
+        found.taggers = found.taggers.filter((one) => found.is_installed || one.id === "host");
+        const fetch = (tagger, name, bytes, from) => button(t("Download {name} ({size})", { name, size: db.text.bytes(bytes) }), async () => db.tasks.follow(await db.routes.downloadTagger(tagger)), { title: from });
+        const wanted = [
+            own && !own.is_here ? fetch("host", own.name, own.num_bytes, own.source) : null,
+            found.is_installed && !found.taggers.some((one) => one.id !== "host") ? fetch("", found.download, found.download_bytes, found.download_from) : null,
+        ];
+        const where = found.is_installed
+            ? el("p", { class: "dreambooth-hint" }, t("Taggers of the WD14 family are looked for in {folder}: an .onnx file with its .csv beside it.", { folder: found.folder }))
+            : el("p", { class: "dreambooth-hint" }, t("Taggers of the WD14 family need the package onnxruntime, which is not installed here."));
+        const row = el("div", { class: "dreambooth-row" }, wanted, button(t("Look again"), offer));
         if (!found.taggers.length) {
-            fill(place, el("p", {}, t("There is no tagger on this machine yet.")), where, el("div", { class: "dreambooth-row" }, fetch, button(t("Look again"), offer)));
+            fill(place, el("p", {}, t("There is no tagger on this machine yet.")), where, row);
             return;
         }
-        fill(place, form(found), where);
+        fill(place, form(found), where, wanted.some(Boolean) ? row : null);
     }
 
     function form(found) {

@@ -37,6 +37,7 @@ CONFLICT = (
     "queue-in-use",
     "nothing-stopped",
     "nothing-to-undo",
+    "nothing-to-draw",
 )
 STATUS = {"too-large": 413, "not-json": 415, "not-allowed": 403, "wrong-method": 405, "not-offered": 410}
 STATUS |= dict.fromkeys(NOT_FOUND, 404) | dict.fromkeys(CONFLICT, 409)

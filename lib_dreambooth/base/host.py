@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 # What `refresh` knows.
 ADAPTERS, CHECKPOINTS, EMBEDDINGS = "adapters", "checkpoints", "embeddings"
@@ -50,6 +50,22 @@ class HostSettings:
     is_training_first: bool = False
     may_name_folders: bool = True
     api_users: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class HostTagger:
+    """A tagger that the host brings; `is_here` says whether its file lies on this machine.
+
+    `fetch` gets the file from `source`, about `num_bytes`. `opened()` is a block in which there is a function
+    from a Pillow picture to scores by tag, or to the host's text of tags; around it the card has to be lent.
+    """
+
+    name: str
+    is_here: bool
+    source: str
+    num_bytes: int
+    fetch: Callable[[], object]
+    opened: Callable[[], AbstractContextManager[Callable[[Any], Mapping[str, float] | str]]]
 
 
 class Guest(Protocol):
@@ -96,6 +112,10 @@ class Host(Sharing, Protocol):
     @property
     def reads(self) -> frozenset[str] | None:
         """Forms of files that this host reads where others do not; None where that is not known."""
+
+    @property
+    def tagger(self) -> HostTagger | None:
+        """The host's own tagger; None where it has none."""
 
     def lend_gpu(self) -> AbstractContextManager[None]:
         """For this block the card is ours, around one run in its thread; given back in any ending."""

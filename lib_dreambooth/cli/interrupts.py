@@ -16,6 +16,26 @@ SECOND = "Ended at once. What was saved before is whole; `resume` goes on from t
 
 
 @contextlib.contextmanager
+def stopping(stop: threading.Event, out: Out) -> Iterator[None]:
+    """For the block the first Ctrl+C asks for a stop and the second raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def pressed(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        out.note("\nStopping after this picture. Ctrl+C again to end at once.")
+
+    before = signal.signal(signal.SIGINT, pressed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def cancelling(box: CommandBox, out: Out) -> Iterator[None]:
     """For the block the first Ctrl+C is a command to the run and the second raises KeyboardInterrupt.
 

@@ -63,6 +63,12 @@ ROWS: tuple[Row, ...] = (
         "says what a folder of pictures holds, what is wrong, and what each picture is trained on",
         takes_settings=True,
     ),
+    Row(
+        "class-pictures",
+        "lib_dreambooth.cli.class_pictures",
+        "draws the class pictures that a run would lack",
+        takes_settings=True,
+    ),
     Row("captions", "lib_dreambooth.cli.captions", "finds and edits over a folder's captions, with undo"),
     Row("tag", "lib_dreambooth.cli.tag", "writes captions with a tagger that you have"),
 )

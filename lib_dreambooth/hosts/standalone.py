@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib_dreambooth.base.host import Alone, HostPaths, HostSettings
+from lib_dreambooth.base.host import Alone, HostPaths, HostSettings, HostTagger
 
 
 class StandaloneHost(Alone):
@@ -51,6 +51,11 @@ class StandaloneHost(Alone):
     @property
     def reads(self) -> frozenset[str] | None:
         """Files made here are for other programs."""
+        return None
+
+    @property
+    def tagger(self) -> HostTagger | None:
+        """There is none but those that lie in the folder."""
         return None
 
     @contextmanager

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from lib_dreambooth.base.host import ADAPTERS, Guest, HostPaths, HostSettings
+from lib_dreambooth.base.host import ADAPTERS, Guest, HostPaths, HostSettings, HostTagger
 from lib_dreambooth.hosts import forge_models, webui_settings
 from lib_dreambooth.hosts.turns import Residents, Turns
 from lib_dreambooth.hosts.waiting_picture import WaitingPicture, refuse
+from lib_dreambooth.hosts.webui_deepbooru import deepbooru_of_webui
 from lib_dreambooth.hosts.webui_line import WebuiLine, doing
 from lib_dreambooth.hosts.webui_lists import refresh_list
 from lib_dreambooth.hosts.webui_models import WebuiModels
@@ -61,6 +62,11 @@ class WebuiHost:
     def reads(self) -> frozenset[str] | None:
         """By what its Lora extension looks for."""
         return what_is_read()
+
+    @property
+    def tagger(self) -> HostTagger | None:
+        """Its DeepBooru."""
+        return deepbooru_of_webui()
 
     @contextmanager
     def lend_gpu(self) -> Iterator[None]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib_dreambooth.base.errors import Cancelled, UserError
-from lib_dreambooth.base.host import HostPaths
+from lib_dreambooth.base.host import Host, HostPaths, HostTagger
 from lib_dreambooth.data.tags.download import MODEL, TAG_LIST, Fetch, obtain
 from lib_dreambooth.data.tags.places import MOST_OPERATIONS, pictures_in
-from lib_dreambooth.data.tags.tagger import TagChoice, Tagger
+from lib_dreambooth.data.tags.tagger import CallableTagger, TagChoice, Tagger, TagScores
 from lib_dreambooth.data.tags.tagging import TaggingPlan, open_upright, plan_tagging, tag_pictures
 from lib_dreambooth.data.tags.wd14 import open_wd14
 from lib_dreambooth.jobs.captioning import journal_of, shown_name
@@ -24,6 +24,9 @@ from lib_dreambooth.jobs.tasks import Watching
 FOLDERS = ("taggers", "TaggerOnnx", "interrogators")
 LISTS = "selected_tags.csv"
 POLICIES = ("keep", "refresh", "merge", "replace")
+# What the host's own tagger is called among the ids.
+HOSTS = "host"
+RATING = "rating:"
 PIECE = 1 << 20
 TIMEOUT_S = 30
 
@@ -68,6 +71,47 @@ def fetch_tagger(paths: HostPaths, watching: Watching, fetch: Fetch | None = Non
     obtain(TAG_LIST, folder, get)
     model = obtain(MODEL, folder, get)
     return {"id": id_of(model), "name": model.stem}
+
+
+def host_tagger(host: Host) -> HostTagger:
+    """The host's own tagger; raises UserError where it has none."""
+    found = host.tagger
+    if found is None:
+        raise UserError("this host has no tagger of its own.", where="tagger", todo="Choose one of the list.")
+    return found
+
+
+def fetch_host_tagger(host: Host) -> dict[str, Any]:
+    """Has the host fetch the file of its own tagger; raises UserError."""
+    tagger = host_tagger(host)
+    try:
+        tagger.fetch()
+    except Exception as error:  # whatever the host's own download runs into
+        raise UserError(
+            f"could not be downloaded ({str(error)[:200]}).",
+            where=tagger.source,
+            todo="Look at the connection, or fetch the file by hand and put it into that folder.",
+            code="no-network",
+        ) from error
+    return {"id": HOSTS, "name": tagger.name}
+
+
+def tag_folder_by_host(
+    host: Host, folder: Path, policy: str, choice: TagChoice, watching: Watching
+) -> dict[str, Any]:
+    """The same as `tag_folder` with the host's own tagger, while it lends its card."""
+    tagger = host_tagger(host)
+    with host.lend_gpu(), tagger.opened() as score:
+        found = CallableTagger(tagger.name, lambda picture: told_apart(score(picture)))
+        return tag_folder(folder, policy, choice, watching, lambda: found)
+
+
+def told_apart(scores: Mapping[str, float] | str) -> TagScores | str:
+    """Scores with the ratings for themselves."""
+    if isinstance(scores, str):
+        return scores
+    ratings = {tag.removeprefix(RATING): one for tag, one in scores.items() if tag.startswith(RATING)}
+    return TagScores({tag: one for tag, one in scores.items() if not tag.startswith(RATING)}, {}, ratings)
 
 
 def fetcher(watching: Watching, total: int) -> Fetch:

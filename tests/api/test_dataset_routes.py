@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import hashlib
 import io
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 from PIL import Image
 
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.base.host import HostSettings
+from lib_dreambooth.base.host import HostSettings, HostTagger
 from lib_dreambooth.data.class_pictures import picture_path, requests
 from lib_dreambooth.data.tags import download
 from lib_dreambooth.jobs import showing, taggers
@@ -227,3 +230,40 @@ def test_what_is_fetched_has_to_be_what_is_known(
     sent["https://example/new.csv"] = b"tags"
     assert taggers.fetch_tagger(made.host.paths, watching, fetch)["name"] == "new"
     assert [one["name"] for one in made.get("/dataset/taggers")["taggers"]] == ["new", "small"]
+
+
+def test_the_hosts_own_tagger_is_fetched_when_somebody_says_so(tagging: tuple[Made, Path]) -> None:
+    made, folder = tagging
+    said: list[str] = []
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[Callable[[Any], Mapping[str, float]]]:
+        assert made.host.is_lent
+        yield lambda picture: {"1girl": 0.9, "smile": 0.2, "rating:safe": 0.8}
+        said.append("closed")
+
+    made.post("/dataset/taggers/download", {"tagger": "host", "may_download": True}, 422)
+    own = HostTagger(
+        "DeepBooru", False, "https://example", 640_000_000, lambda: said.append("fetched"), opened
+    )
+    made.host.tagger = own
+    told = made.get("/dataset/taggers")
+    assert [one["name"] for one in told["taggers"]] == ["small"]
+    assert told["of_host"] == {
+        "name": "DeepBooru", "is_here": False, "num_bytes": 640_000_000, "source": "https://example"
+    }  # fmt: skip
+    found = made.post("/dataset/taggers/download", {"tagger": "host"}, 422)
+    assert found["error"]["code"] == "download-not-allowed" and "640 MB" in found["error"]["what"]
+    body = {"folder": str(folder), "tagger": "host", "apply": True, "rating": True}
+    assert "Download it" in made.post("/dataset/tag", body, 422)["error"]["todo"]
+    assert said == []
+    made.post("/dataset/taggers/download", {"tagger": "host", "may_download": True}, 202)
+    assert made.worker.tasks.wait(30) and said == ["fetched"]
+    made.host.tagger = dataclasses.replace(own, is_here=True)
+    assert [one["id"] == "host" for one in made.get("/dataset/taggers")["taggers"]] == [True, False]
+    task = made.post("/dataset/tag", body)["task"]
+    assert made.worker.tasks.wait(30)
+    done = made.get(f"/tasks/{task['id']}")
+    assert (done["status"], done["answer"]["written"]) == ("done", 1), done
+    assert (folder / "a.txt").read_text(encoding="utf-8") == "safe, 1girl"
+    assert said == ["fetched", "closed"] and not made.host.is_lent

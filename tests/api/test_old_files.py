@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_dreambooth import settings
 from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.jobs import trying
 from lib_dreambooth.jobs.entries import TRAIN, new_entry
 from lib_dreambooth.jobs.trying import Wish
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.runs.lock import held
+from lib_dreambooth.settings.files import write_file
 from tests.api.made_site import Made
 from tests.jobs.made_runs import MadeRun, sourced
+from tests.jobs.made_work import short_run
 
 NAME = "riho"
 QUERY = {"model_name": NAME}
@@ -134,7 +137,26 @@ def test_class_pictures_are_given_and_no_link(made: Made, tmp_path: Path) -> Non
     assert (one.headers["content-type"], one.content) == ("image/png", png((0, 0, 9)))
     (folder / "b.png").write_bytes(png((0, 9, 9)))
     assert names_in(call(made, "GET", "/classifiers", params=QUERY)) == ["a.png", "b.png"]
-    assert call(made, "POST", "/classifiers", 410, data=QUERY).json()["error"]["code"] == "not-offered"
+
+
+@pytest.mark.slow
+def test_class_pictures_are_drawn_without_a_training(made: Made, tmp_path: Path) -> None:
+    folder = model_of(made)
+    classes = {"relation": "mixed", "draw": True, "total": 2, "steps": 1}
+    values = short_run(tmp_path / "pictures", class_pictures=classes)
+    values["model"]["base"] = folder.card().base.path
+    values["concepts"][0]["class_prompt"] = "a circle"
+    write_file(folder.settings_path, settings.read(values))
+    told = call(made, "POST", "/classifiers", data=QUERY).json()
+    assert made.worker.tasks.wait(60)
+    task = made.get(f"/tasks/{told['task']}")
+    assert (task["status"], task["problem"]) == ("done", None)
+    assert (task["answer"]["drawn"], task["answer"]["there"]) == (2, 2)
+    assert len(names_in(call(made, "GET", "/classifiers", params=QUERY))) == 2
+    # A training finds them, and there is nothing left to draw.
+    again = call(made, "POST", "/classifiers", 409, data=QUERY).json()["error"]
+    assert again["code"] == "nothing-to-draw"
+    assert made.post("/plan", {"model": folder.name, "settings": values})["new_class_pictures"] == 0
 
 
 def test_pictures_are_drawn_with_what_was_trained_last(

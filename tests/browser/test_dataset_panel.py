@@ -154,3 +154,26 @@ def test_a_tagger_writes_captions(browser: Chromium, served: Served, pictures: P
     assert list(folder.glob("*.txt")) == []
     assert page.errors == []
     page.close()
+
+
+def test_class_pictures_are_drawn_without_a_training(
+    browser: Chromium, served: Served, pictures: Path
+) -> None:
+    page = opened(browser, served, pictures)
+    page.js("sdDreambooth.store.put('newName', 'classes')")
+    page.press("#dreambooth_draw_classes")
+    # What they are for is not said yet.
+    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('class pictures are off')", 60)
+    page.js(
+        """Object.entries({"class_pictures.relation": "mixed", "class_pictures.total": 2,
+        "class_pictures.steps": 1, "concepts.0.class_prompt": "a ring", "pictures.resolution": "64"})
+        .forEach(([path, value]) => sdDreambooth.field.set(path, value))"""
+    )
+    page.press("#dreambooth_draw_classes")
+    said = "document.querySelector('.dreambooth-saying').innerText"
+    page.wait(f"{said}.includes('2 class pictures were drawn; classes has 2.')", 90)
+    assert page.js("sdDreambooth.schema.value('class_pictures.draw')") is True
+    folder = served.host.paths.dreambooth / "classes"
+    assert len(list((folder / "class_images").glob("*.png"))) == 2
+    assert page.errors == []
+    page.close()

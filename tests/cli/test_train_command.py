@@ -72,6 +72,25 @@ def test_new_from_what_cannot_be_trained(shelf: Shelf) -> None:
     assert not shelf.models.exists()
 
 
+@pytest.mark.slow
+def test_class_pictures_without_a_training(shelf: Shelf) -> None:
+    code, _, remark = shelf.call("class-pictures", "--name", NAME)
+    assert code == 2 and "class pictures are off" in remark
+    wanted = (
+        "--class_pictures.relation",
+        "mixed",
+        "--class_pictures.total",
+        "2",
+        "--class_pictures.steps",
+        "1",
+    )
+    code, answer, _ = shelf.call("class-pictures", "--name", NAME, *wanted)
+    assert code == 0 and answer.startswith("2 class pictures were drawn; 2 lie in ")
+    assert len(list(ModelFolder(shelf.folder()).class_images_dir.glob("*.png"))) == 2
+    code, answer, _ = shelf.call("class-pictures", "--name", NAME, *wanted)
+    assert code == 0 and answer.startswith("0 class pictures were drawn; 2 lie in ")
+
+
 def test_a_dry_run_says_the_plan_and_writes_nothing(shelf: Shelf) -> None:
     before = snapshot(shelf.root)
     code, answer, _ = shelf.call("train", "--name", NAME, "--dry-run")

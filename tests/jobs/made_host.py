@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib_dreambooth.base.host import Alone, Guest, HostPaths, HostSettings
+from lib_dreambooth.base.host import Alone, Guest, HostPaths, HostSettings, HostTagger
 
 
 class PlainHost(Alone):
@@ -27,6 +27,7 @@ class PlainHost(Alone):
         )
         self.settings = settings or HostSettings(device="cpu")
         self.reads: frozenset[str] | None = None
+        self.tagger: HostTagger | None = None
         self.lent = 0
         self.is_lent = False
         self.yields = 0

@@ -13,8 +13,10 @@ from lib_dreambooth.api.calls import Answer, Body, Call, Route
 from lib_dreambooth.api.settings_in import accepted, is_allowed, require_allowed
 from lib_dreambooth.api.tables.data import Folder, drawn_for, folder_of
 from lib_dreambooth.api.tables.settings import Settings
-from lib_dreambooth.api.tables.tools import Task
+from lib_dreambooth.api.tables.tools import Task, refuse_busy
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.jobs.tasks import Work
+from lib_dreambooth.settings.sources import Sourced
 
 
 class Showing(Settings, frozen=True, kw_only=True):
@@ -55,6 +57,12 @@ class ClassCount(Answer, frozen=True, kw_only=True):
     to_draw: int
 
 
+class Drawing(Settings, frozen=True, kw_only=True):
+    """The settings whose class pictures are drawn for a `model`, which is made where there is none."""
+
+    model: str
+
+
 class Browsing(Body, frozen=True, kw_only=True):
     """A folder to look into; without one the places to begin at."""
 
@@ -77,8 +85,20 @@ class Tagger(Answer, frozen=True, kw_only=True):
     name: str
 
 
+class OwnTagger(Answer, frozen=True, kw_only=True):
+    """The host's own tagger: whether its file is here, about how large it is, and from where it comes."""
+
+    name: str
+    is_here: bool
+    num_bytes: int
+    source: str
+
+
 class Taggers(Answer, frozen=True, kw_only=True):
-    """Those that are there, where they belong, and what a download would bring."""
+    """Those that are there, where they belong, and what a download would bring; `is_installed` says whether
+    those that lie in files can be run. `of_host` is null where the host has none."""
+
+    of_host: OwnTagger | None
 
     taggers: list[Tagger]
     folder: str
@@ -120,9 +140,10 @@ class TaggingPlanned(Answer, frozen=True, kw_only=True):
 
 
 class Fetching(Body, frozen=True, kw_only=True):
-    """Nothing is fetched unless `may_download` is set."""
+    """Nothing is fetched unless `may_download` is set; `tagger` "host" is the host's own."""
 
     may_download: bool = False
+    tagger: str = ""
 
 
 def trained(call: Call) -> dict[str, Any]:
@@ -143,6 +164,33 @@ def class_counts(call: Call) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="sd-webui-dreambooth-") as unpacked:
         dataset = showing.dataset_of(sourced, Path(unpacked))
         return showing.class_counts(dataset, drawn_for(call.host, body.model))
+
+
+def draw_classes(call: Call) -> dict[str, Any]:
+    body: Drawing = call.body
+    return begin_drawing(call, body.model, accepted(call.host, body.settings, body.changes))
+
+
+def begin_drawing(call: Call, model: str, sourced: Sourced) -> dict[str, Any]:
+    """Begins to draw class pictures; the task. Raises UserError with what is in the way."""
+    from lib_dreambooth.jobs import class_pictures
+
+    refuse_busy(call)
+    folder, sourced, count = class_pictures.ordered(call.host, model, sourced)
+    if not count:
+        raise UserError(
+            "no class picture is missing.",
+            where=folder.name,
+            todo="Ask for more of them in the settings, or train.",
+            code="nothing-to-draw",
+        )
+    task = call.site.worker.tasks.start(
+        "class-pictures",
+        folder.name,
+        lambda watching: class_pictures.drawn_by_host(call.host, folder, sourced, watching),
+        folder.name,
+    )
+    return task.to_json()
 
 
 def browse(call: Call) -> dict[str, Any]:
@@ -176,9 +224,14 @@ def taggers(call: Call) -> dict[str, Any]:
     from lib_dreambooth.data.tags.download import MODEL
     from lib_dreambooth.jobs import taggers as found
 
-    paths = call.host.paths
+    paths, own = call.host.paths, call.host.tagger
+    known = [{"id": one.id, "name": one.name} for one in found.taggers_of(paths)]
+    if own is not None and own.is_here:
+        known.insert(0, {"id": found.HOSTS, "name": own.name})
+    facts = ("name", "is_here", "num_bytes", "source")
     return {
-        "taggers": [{"id": one.id, "name": one.name} for one in found.taggers_of(paths)],
+        "taggers": known,
+        "of_host": {name: getattr(own, name) for name in facts} if own is not None else None,
         "folder": str(found.place_for_download(paths)),
         "download": MODEL.name,
         "download_bytes": MODEL.size_bytes,
@@ -192,6 +245,8 @@ def fetch_tagger(call: Call) -> dict[str, Any]:
     from lib_dreambooth.jobs import taggers as found
 
     paths = call.host.paths
+    if call.body.tagger == found.HOSTS:
+        return fetch_own(call)
     if not call.body.may_download:
         raise UserError(
             f"this fetches {MODEL.size_bytes / 1e6:.0f} MB over the network.",
@@ -205,9 +260,25 @@ def fetch_tagger(call: Call) -> dict[str, Any]:
     return task.to_json()
 
 
+def fetch_own(call: Call) -> dict[str, Any]:
+    """Has the host fetch its own tagger, once somebody says that it may."""
+    from lib_dreambooth.jobs import taggers as found
+
+    own = found.host_tagger(call.host)
+    if not call.body.may_download and not own.is_here:
+        raise UserError(
+            f"this fetches {own.num_bytes / 1e6:.0f} MB over the network.",
+            where=own.source,
+            todo="Say that it may.",
+            code="download-not-allowed",
+        )
+    task = call.site.worker.tasks.start(
+        "fetch-tagger", own.name, lambda watching: found.fetch_host_tagger(call.host)
+    )
+    return task.to_json()
+
+
 def tag(call: Call) -> dict[str, Any]:
-    from lib_dreambooth.data.tags.spelling import Spelling
-    from lib_dreambooth.data.tags.tagger import TagChoice
     from lib_dreambooth.jobs import taggers as found
 
     body: Tagging = call.body
@@ -224,7 +295,17 @@ def tag(call: Call) -> dict[str, Any]:
             todo="Say that this is meant, or keep captions that are there.",
             code="would-change-captions",
         )
-    files = found.tagger_of(call.host.paths, body.tagger)
+    work = tagging_work(call, folder, body)
+    task = call.site.worker.tasks.start("tag", folder.name, work)
+    return {**shown, "task": task.to_json()}
+
+
+def tagging_work(call: Call, folder: Path, body: Tagging) -> Work:
+    """What writes the captions; raises UserError where the tagger is not here."""
+    from lib_dreambooth.data.tags.spelling import Spelling
+    from lib_dreambooth.data.tags.tagger import TagChoice
+    from lib_dreambooth.jobs import taggers as found
+
     choice = TagChoice(
         body.threshold,
         body.character_threshold,
@@ -235,12 +316,15 @@ def tag(call: Call) -> dict[str, Any]:
         body.limit,
         Spelling(body.underscores, False),
     )
-    task = call.site.worker.tasks.start(
-        "tag",
-        folder.name,
-        lambda watching: found.tag_folder(folder, body.existing, choice, watching, found.opener(files)),
-    )
-    return {**shown, "task": task.to_json()}
+    if body.tagger == found.HOSTS:
+        if not found.host_tagger(call.host).is_here:
+            raise UserError(
+                "the file of this tagger is not on this machine.", where="tagger", todo="Download it first."
+            )
+        refuse_busy(call)
+        return lambda watching: found.tag_folder_by_host(call.host, folder, body.existing, choice, watching)
+    files = found.tagger_of(call.host.paths, body.tagger)
+    return lambda watching: found.tag_folder(folder, body.existing, choice, watching, found.opener(files))
 
 
 def require_shares(body: Tagging) -> None:
@@ -261,6 +345,15 @@ ROUTES = (
         class_counts,
         list[ClassCount],
         Counting,
+    ),
+    Route(
+        "POST",
+        "/dataset/class-pictures/draw",
+        "Draw the class pictures that a run would lack",
+        draw_classes,
+        Task,
+        Drawing,
+        status=202,
     ),
     Route("POST", "/folders", "Folders to choose from", browse, Browsed, Browsing),
     Route("GET", "/dataset/taggers", "Taggers that lie on this machine", taggers, Taggers),

@@ -202,11 +202,13 @@ def draw_on_get(call: Call) -> dict[str, Any]:
 
 
 def draw_class_pictures(call: Call) -> dict[str, Any]:
-    raise UserError(
-        "class pictures are not drawn by themselves: a training draws those it lacks before its first step.",
-        todo="Send POST /dreambooth/start_training; GET /dreambooth/classifiers gives them.",
-        code="not-offered",
-    )
+    from lib_dreambooth.api.tables.dataset import begin_drawing
+    from lib_dreambooth.settings.files import load_text, review_text
+
+    folder = folder_of(call, call.body.model_name)
+    sourced = review_text(load_text(folder.settings_path), folder.settings_path.name).accepted()
+    task = begin_drawing(call, folder.name, sourced)
+    return {"message": f"class pictures of {folder.name} are being drawn.", "task": task["id"]}
 
 
 def upload_address(call: Call) -> dict[str, Any]:
@@ -228,7 +230,7 @@ ROUTES = (
     Route(
         "POST",
         "/classifiers",
-        "Old: says when they are drawn",
+        "Old: draw the class pictures that the model lacks",
         draw_class_pictures,
         body=Named,
         takes_anything=True,
