@@ -76,6 +76,8 @@
         finished(run, event) {
             run.finished = event;
             run.isPaused = false;
+            // Not every step is told, the last one is.
+            run.step = event.step || run.step;
         },
     };
 

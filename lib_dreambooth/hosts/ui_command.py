@@ -106,6 +106,8 @@ def bound(address: str, port: int) -> socket.socket:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((address, number))
+            # Of two that are bound to it only one can listen; and who is told the address may come at once.
+            found.listen()
         except (OSError, OverflowError):
             found.close()
             continue
