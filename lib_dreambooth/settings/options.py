@@ -8,6 +8,9 @@ from typing import Any
 
 from lib_dreambooth.settings.conditions import ALWAYS, When
 
+# No browser keeps a larger whole number as it is: JSON is read into floating point numbers there.
+LARGEST_SEED = 2**53 - 1
+
 
 @dataclass(frozen=True)
 class Option:

@@ -1,122 +1,188 @@
-"""Every control of the form changes the run that it starts."""
+"""Every control of the page changes the run that it starts, and nothing else does."""
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lib_dreambooth.jobs.entries import Entry
+from lib_dreambooth.jobs.orders import job_of
 from lib_dreambooth.settings.convert import plain
-from lib_dreambooth.settings.fields import Field, all_fields, value_at
+from lib_dreambooth.settings.fields import all_fields, entries, value_at
+from lib_dreambooth.settings.files import review_text
 from lib_dreambooth.settings.reading import review
-from tests.browser.chromium import Chromium
-from tests.browser.served import Served, set_field, values
+from lib_dreambooth.settings.schema import Run
+from tests.browser.chromium import Chromium, Page
+from tests.browser.odd_values import Odd, odd_values
+from tests.browser.served import Served, set_field, show, values
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-# Types into the control of a setting as a person would, and gives what would be sent.
-TYPE = """(async () => {
-  const [path, text] = %s;
-  sdDreambooth.store.put("values", {"concepts.0.folder": "", "words.0.name": ""});
-  const field = document.querySelector(`#dreambooth_panel_training [data-path="${path}"]`);
-  if (!field) throw new Error("no control for " + path);
-  const box = field.querySelector("input, select, textarea");
-  const tell = (one, kind) => one.dispatchEvent(new Event(kind, {bubbles: true}));
-  if (box.type === "checkbox") { box.checked = text === "true"; tell(box, "change"); }
-  else if (box.tagName === "SELECT") { box.selectedIndex = Number(text); tell(box, "change"); }
-  else {
-    const unit = field.querySelector(".dreambooth-units");
-    if (unit) { unit.value = text.split(" ")[1]; tell(unit, "change"); }
-    box.value = unit ? text.split(" ")[0] : text;
-    tell(box, "input");
-  }
-  return sdDreambooth.schema.nested(sdDreambooth.store.get("values"));
-})()"""
-
-
-def odd(field: Field) -> tuple[str, Any]:
-    """What is typed, and the value that it means; never the default."""
-    option, kind, default = field.option, field.kind, plain(field.default)
-    if kind == "switch":
-        return str(not default).lower(), not default
-    if kind in ("text", "whole") and option.choices and not option.open_choices:
-        number, other = next((n, one) for n, one in enumerate(option.choices) if one != default)
-        return str(number), other
-    if kind == "duration":
-        unit = {"percent": "%", "minutes": "min"}.get(option.units[0], option.units[0])
-        return f"7 {unit}", f"7 {unit}"
-    if kind in ("whole", "number"):
-        found = next(one for one in candidates(field) if one != default and fits(field, one))
-        return str(found), found
-    if kind == "size":
-        return "320x448", "320x448"
-    if kind == "texts":
-        chosen = (
-            [one for one in option.choices if [one] != list(default)][:1]
-            if option.choices
-            else ["odd", "even"]
-        )
-        return "\n".join(chosen), chosen
-    if kind in ("wholes", "numbers"):
-        return "3, 5", [3, 5]
-    if kind in ("whole table", "number table"):
-        return "IN01=2" if "block" in field.path else "odd=2", {"IN01" if "block" in field.path else "odd": 2}
-    if kind in ("table", "overrides"):
-        return ("odd=3", {"odd": 3}) if kind == "table" else ("pictures.flip=true", {"pictures.flip": True})
-    return ("#123456", "#123456") if option.picks == "colour" else ("odd words", "odd words")
+TYPING = Path(__file__).with_name("typing.js")
+# What Start chooses for each kind: the whole of what differs from the defaults.
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "whole": {
+        "network.kind": "none",
+        "rates.learning_rate": 1e-6,
+        "rates.schedule": "polynomial",
+        "rates.warmup": "10 %",
+        "parts.text_encoder_1.rate": 0,
+    },
+    "word": {
+        "network.kind": "none",
+        "parts.unet.train": False,
+        "parts.text_encoder_1.train": False,
+        "parts.words.train": True,
+        "words.0.name": "zwx",
+    },
+    "both": {"parts.words.train": True, "words.0.name": "zwx"},
+}
 
 
-def candidates(field: Field) -> list[float]:
-    low, high = field.option.low, field.option.high
-    whole = field.kind == "whole"
-    found: list[float] = [3, 2, 5, 0, 1, 64, 128] if whole else [0.25, 0.5, 0.75, 1.5, 0, 1, 3]
-    return found + [one for one in (low, high) if one is not None]
+@pytest.fixture
+def held(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that begins nothing."""
+    monkeypatch.setattr(served.worker.queue, "take", lambda: None)
 
 
-def fits(field: Field, value: float) -> bool:
-    option = field.option
-    return (
-        (option.low is None or value >= option.low)
-        and (option.high is None or value <= option.high)
-        and (option.above is None or value > option.above)
-    )
+@functools.cache
+def script() -> str:
+    return TYPING.read_text(encoding="utf-8").strip()
 
 
-def test_every_control_reaches_the_run(browser: Chromium, served: Served) -> None:
-    page = served.open(browser)
-    page.js("document.querySelector('#dreambooth_tab_training').click()")
-    page.js("sdDreambooth.store.put('values', {'concepts.0.folder': '', 'words.0.name': ''})")
-    wrong = []
-    for field in all_fields():
-        path = field.path.replace("*", "0")
-        typed, meant = odd(field)
-        sent = page.js(TYPE % json.dumps([path, typed]))
-        found = review(sent)
-        got = plain(value_at(found.sourced.run, path))
-        if got != meant:
-            refused = [one.what for one in found.problems if one.where == path]
-            wrong.append((path, typed, got, refused))
-    assert not wrong, wrong
-    assert page.errors == []
+def typed(page: Page, wanted: dict[str, Odd], panel: str = "training") -> None:
+    """Types into the controls of a panel, all of which have to be seen."""
+    told = [[panel, path, one.typed] for path, one in wanted.items()]
+    assert page.js(f"{script()}({json.dumps(told)})") == []
 
 
-def test_what_is_typed_stands_in_the_queue(browser: Chromium, served: Served, pictures: Path) -> None:
-    page = served.open(browser)
-    set_field(page, "concepts.0.folder", str(pictures))
-    set_field(page, "network.rank", "13")
-    set_field(page, "rates.learning_rate", "3.7e-5")
-    set_field(page, "metadata.name", "odd one")
+def all_shown(page: Page) -> None:
+    """Every setting in sight."""
+    show(page, "training")
     page.js(
-        """sdDreambooth.api.post("queue", {model: "odd", action: "train", starts: false,
-        settings: sdDreambooth.schema.nested(sdDreambooth.store.get("values"))})"""
+        """(() => { const all = document.querySelector("#dreambooth_show_all");
+        if (!all.checked) all.click();
+        for (const one of document.querySelectorAll(".dreambooth-section")) one.open = true; })()"""
     )
-    (entry,) = [one for one in served.worker.queue.line().entries if one.model == "odd"]
-    assert "rank = 13\n" in entry.settings
-    assert "learning_rate = 3.7e-05\n" in entry.settings or "learning_rate = 3.7e-5\n" in entry.settings
-    assert 'name = "odd one"\n' in entry.settings
-    served.worker.queue.remove(entry.id)
+
+
+def queued(page: Page, served: Served, button: str = "#dreambooth_train") -> Entry:
+    """Presses Train and gives what stands in the queue then."""
+    before = len(served.worker.queue.line().entries)
+    page.press(button)
+    page.wait(
+        f"sdDreambooth.store.get('queue').entries.length === {before + 1}"
+        " || document.querySelector('.dreambooth-said-problem')",
+        60,
+    )
+    assert page.text(".dreambooth-saying") == ""
+    return served.worker.queue.line().entries[-1]
+
+
+def told_by(served: Served, entry: Entry) -> list[Run]:
+    """The settings in the queue, and those that its run is given."""
+    return [
+        review_text(entry.settings, "settings.toml").accepted().run,
+        job_of(served.host, entry).sourced.run,
+    ]
+
+
+def different(run: Run) -> dict[str, Any]:
+    """Every value that is not its default, by path."""
+    return {path: plain(value) for path, field, value in entries(run) if value != field.default}
+
+
+def test_every_control_changes_the_run_that_it_starts(
+    browser: Chromium, served: Served, pictures: Path, held: None
+) -> None:
+    odd = odd_values(pictures)
+    page = served.open(browser)
+    # The page has a control for every setting, and the walk leaves none out.
+    known = page.js(
+        "sdDreambooth.schema.groups().flatMap((one) => one.fields.map((field) => field['x-path']))"
+    )
+    assert sorted(known) == sorted(field.path for field in all_fields())
+    assert {starred(path) for path in odd} == set(known)
+    page.type("#dreambooth_name", "all odd")
+    all_shown(page)
+    page.press_text("Add a concept", "#dreambooth_panel_training")
+    page.press_text("Add a word", "#dreambooth_panel_training")
+    all_shown(page)
+    typed(page, odd)
+    entry = queued(page, served)
+    assert entry.model == "all odd"
+    for run in told_by(served, entry):
+        found = {path: plain(value_at(run, path)) for path in odd}
+        assert {path: found[path] for path, one in odd.items() if found[path] != one.meant} == {}
+        assert sorted(different(run)) == sorted(odd)
+    # Saved with the model and loaded again they are the same.
+    page.press_text("Save Settings", ".dreambooth-top")
+    page.wait("document.querySelector('.dreambooth-said-note')")
+    kept = (served.host.paths.dreambooth / "all odd" / "settings.toml").read_text(encoding="utf-8")
+    asked = told_by(served, entry)[0]
+    assert review_text(kept, "settings.toml").accepted().run == asked
+    page.js("sdDreambooth.store.put('values', {})")
+    page.press_text("Load Settings", ".dreambooth-top")
+    page.wait("sdDreambooth.schema.value('draws.seed') > 1")
+    assert review(values(page)).accepted().run == asked
+    assert page.errors == []
+    page.close()
+
+
+def starred(path: str) -> str:
+    return path.replace(".0.", ".*.").replace(".1.", ".*.")
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_start_asks_for_what_it_shows(
+    browser: Chromium, served: Served, pictures: Path, held: None, kind: str
+) -> None:
+    page = served.open(browser)
+    base = page.js("sdDreambooth.store.get('bases')[0]")
+    page.choose("#dreambooth_base", base["label"])
+    typed(page, {"concepts.0.folder": Odd(str(pictures), str(pictures))}, "start")
+    page.type("#dreambooth_name", f"made as {kind}")
+    page.type("#dreambooth_trigger", "zwx")
+    page.type("#dreambooth_class", "ring")
+    page.press(f".dreambooth-kind:has([value={kind}])")
+    entry = queued(page, served, "#dreambooth_start_train")
+    assert entry.model == f"made as {kind}"
+    own = {"concepts.0.folder": str(pictures), "concepts.0.token": "zwx", "concepts.0.class_token": "ring"}
+    wanted = KINDS[kind] | own | {"model.base": base["value"]}
+    asked, given = told_by(served, entry)
+    assert different(asked) == wanted
+    # What was left to the host is decided there.
+    assert different(given) == wanted | ({"saving.words_as": "pair"} if kind == "both" else {})
+    page.close()
+
+
+def test_create_and_dataset_reach_the_run(
+    browser: Chromium, served: Served, pictures: Path, held: None
+) -> None:
+    page = served.open(browser)
+    base = page.js("sdDreambooth.store.get('bases')[0].value")
+    show(page, "create")
+    page.type("#dreambooth_create_name", "made before")
+    page.type("#dreambooth_create_base", base)
+    page.press("#dreambooth_create")
+    page.wait("sdDreambooth.store.get('model') === 'made before'")
+    odd = odd_values(pictures)
+    show(page, "dataset")
+    page.press_text("Add a concept", "#dreambooth_panel_dataset")
+    fields = "[...document.querySelectorAll('#dreambooth_panel_dataset [data-path]')]"
+    shown = page.js(f"{fields}.map((one) => one.dataset.path)")
+    wanted = {path: odd[path] for path in shown if path in odd}
+    assert {starred(path) for path in wanted} == {starred(path) for path in shown}
+    typed(page, wanted, "dataset")
+    entry = queued(page, served)
+    assert entry.model == "made before"
+    for run in told_by(served, entry):
+        assert different(run) == {path: one.meant for path, one in wanted.items()} | {"model.base": base}
+    page.close()
 
 
 def test_a_wrong_value_is_told_beside_its_field(browser: Chromium, served: Served) -> None:

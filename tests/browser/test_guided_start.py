@@ -7,11 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from lib_dreambooth.settings.convert import plain
+from lib_dreambooth.settings.fields import entries
+from lib_dreambooth.settings.files import review_text
 from tests.browser.chromium import Chromium
 from tests.browser.served import Served, kept_picture, ready, set_field, show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 RUN = "sdDreambooth.store.get('run')"
+TYPED = {
+    "concepts.0.token": "zwx",
+    "length.train_for": "12 steps",
+    "previews.prompts": ["a zwx ring on a white background"],
+    "previews.steps": 4,
+    "logging.every": 1,
+}
+# Where the pictures that were dropped lie, the one base there is, and what is left to the run.
+DECIDED = {"concepts.0.folder", "model.base", "pictures.resolution", "draws.seed"}
 
 
 def test_pictures_become_a_network_and_a_picture(browser: Chromium, served: Served, pictures: Path) -> None:
@@ -42,6 +54,11 @@ def test_pictures_become_a_network_and_a_picture(browser: Chromium, served: Serv
     assert page.js(f"{RUN}.model") == "ring"
     page.wait(f"{RUN}.finished", 240)
     assert page.js(f"{RUN}.finished.outcome") == "done"
+    # What was typed stands in the settings of the run, and nothing else differs.
+    (copy,) = (served.host.paths.dreambooth / "ring" / "history").glob("*.toml")
+    run = review_text(copy.read_text(encoding="utf-8"), copy.name).accepted().run
+    found = {path: plain(value) for path, field, value in entries(run) if value != field.default}
+    assert {path: value for path, value in found.items() if path not in DECIDED} == TYPED
     # Every step is there once, in its order, across the reload.
     assert page.js(f"{RUN}.losses.map((one) => one[0])") == list(range(1, 13))
     page.wait("document.querySelectorAll('.dreambooth-preview-row img').length > 0")

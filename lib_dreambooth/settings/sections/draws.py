@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from lib_dreambooth.settings.options import Option, names
+from lib_dreambooth.settings.options import LARGEST_SEED, Option, names
 from lib_dreambooth.settings.sections.section import Section
 
 
@@ -16,7 +16,7 @@ class Draws(Section, frozen=True, kw_only=True):
             "The same seed, settings and pictures give the same result. -1: another one each run; it is "
             "written into the run's copy of the settings.",
             low=-1,
-            high=2**63 - 1,
+            high=LARGEST_SEED,
             kohya=names("seed"),
             old=names("seed"),
         ),

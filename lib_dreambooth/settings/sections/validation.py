@@ -4,7 +4,7 @@ from typing import Annotated
 
 from lib_dreambooth.base.durations import Duration, epochs
 from lib_dreambooth.settings.conditions import is_set
-from lib_dreambooth.settings.options import Option, names
+from lib_dreambooth.settings.options import LARGEST_SEED, Option, names
 from lib_dreambooth.settings.sections.section import Section
 
 ON = is_set("validation.every")
@@ -30,7 +30,7 @@ class Validation(Section, frozen=True, kw_only=True):
             "Validation Seed",
             "Decides which pictures are held back and the noise they are measured with. -1: the run's seed.",
             low=-1,
-            high=2**63 - 1,
+            high=LARGEST_SEED,
             kohya=names("validation_seed"),
         ),
     ] = -1
