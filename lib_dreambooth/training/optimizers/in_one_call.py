@@ -6,6 +6,7 @@ Here weights that have moved equally often share one.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -23,6 +24,12 @@ class InOneCall(torch.optim.AdamW):
 
     # Not among what is remembered in a state.
     __slots__ = ("_counts_apart",)
+
+    # PyTorch's own without what keeps a compiler out of them: to say so imports all of the compiler.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -101,4 +108,4 @@ class InOneCall(torch.optim.AdamW):
 
 def is_plain(group: dict[str, Any]) -> bool:
     """Whether `_move` knows all that a group asks for."""
-    return bool(group["fused"]) and not group["amsgrad"] and not isinstance(group["lr"], Tensor)
+    return bool(group["fused"]) and not group["amsgrad"]
