@@ -42,7 +42,14 @@
         const { el, fill } = db.dom;
         const kept = list.value || db.schema.value("model.base");
         fill(list, db.store.get("bases").map((one) => el("option", { value: one.value }, one.label)));
-        if (kept) list.value = kept;
+        if (kept) choose(list, kept);
+    }
+
+    // A model may have been trained from a file that is not among those of the host.
+    function choose(list, value) {
+        const isListed = [...list.options].some((one) => one.value === value);
+        if (!isListed) list.append(db.dom.el("option", { value }, db.text.fileName(value)));
+        list.value = value;
     }
 
     function request(prompt) {
@@ -78,7 +85,7 @@
         parts.prompt.value = drawn || sending.prompt;
         const model = db.store.get("models").find((other) => other.name === one.model);
         const wanted = sending.checkpoint ? db.store.get("bases").find((base) => base.name.split("/").pop().replace(/\.[^.]+$/, "") === sending.checkpoint) : null;
-        if (wanted || model) parts.base.value = wanted ? wanted.value : model.base;
+        if (wanted || model) choose(parts.base, wanted ? wanted.value : model.base);
         db.app.show("try");
         parts.prompt.focus();
     }

@@ -40,12 +40,17 @@ RUN = "sdDreambooth.store.get('run')"
 @pytest.fixture
 def page(browser: Chromium) -> Iterator[Page]:
     found = browser.open(webui.WEBUI_URL, (1280, 1000))
-    found.wait("document.querySelector('#txt2img_prompt textarea') && window.sdDreambooth", 120)
-    found.press_text("Dreambooth", "#tabs > .tab-nav")
-    found.wait("document.querySelector('#dreambooth_panel_start')", 120)
-    found.wait("sdDreambooth.store.get('isChecking') === false", 120)
+    tab(found)
     yield found
     found.close()
+
+
+def tab(page: Page) -> None:
+    """Our tab, when it has come together."""
+    page.wait("document.querySelector('#txt2img_prompt textarea') && window.sdDreambooth", 120)
+    page.press_text("Dreambooth", "#tabs > .tab-nav")
+    page.wait("document.querySelector('#dreambooth_panel_start')", 120)
+    page.wait("sdDreambooth.store.get('isChecking') === false", 120)
 
 
 def train(page: Page, kind: str, pictures: Path, steps: int = STEPS, *, is_watched: bool = True) -> str:
@@ -168,3 +173,38 @@ def test_keys_of_the_webui_do_nothing_to_a_training(page: Page, pictures: Path) 
             page.key("Enter", 13, modifiers=CTRL)
     page.wait(f"{RUN}.finished", 300)
     assert page.js(f"[{RUN}.model, {RUN}.finished.outcome, {RUN}.step]") == [name, "done", 40]
+
+
+def test_a_run_outlives_reload_ui_while_others_look_and_draw(
+    browser: Chromium, page: Page, pictures: Path
+) -> None:
+    steps = 150
+    name = train(page, "lora", pictures, steps, is_watched=False)
+    page.wait(f"{RUN}.step > 0", 120)
+    other = browser.open(webui.WEBUI_URL, (1280, 1000))
+    tab(other)
+    other.wait(f"{RUN} && {RUN}.model === '{name}' && {RUN}.step > 0", 60)
+
+    # A picture by the WebUI's own button, while the training goes on.
+    other.press_text("txt2img", "#tabs > .tab-nav")
+    other.type(PROMPT, "a green circle on a white background")
+    for which, value in {"steps": 5, "width": 128, "height": 128}.items():
+        other.js(
+            f"""(() => {{const box = document.querySelector("#txt2img_{which} input[type=number]");
+            box.value = {value}; updateInput(box);}})()"""
+        )
+    other.press("#txt2img_generate")
+    other.wait("document.querySelector('#html_info_txt2img').innerText.includes('Steps: 5')", 300)
+    assert not other.js(f"Boolean({RUN}.finished)")
+    drawn_at = other.js(f"{RUN}.step")
+    other.close()
+
+    page.js("window.isOld = true; document.getElementById('settings_restart_gradio').click()")
+    page.wait("!window.isOld && document.querySelector('#txt2img_prompt textarea')", 120)
+    tab(page)
+    page.wait(f"{RUN} && {RUN}.model === '{name}'", 60)
+    assert page.js(f"{RUN}.losses[0][0]") == 1
+    page.wait(f"{RUN}.finished", 300)
+    assert page.js(f"[{RUN}.finished.outcome, {RUN}.step]") == ["done", steps]
+    assert page.js(f"{RUN}.losses.map((one) => one[0])") == list(range(1, steps + 1))
+    assert drawn_at < steps
