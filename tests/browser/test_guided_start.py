@@ -1,4 +1,4 @@
-"""The guided start: what was typed is trained, across a reload. The way on, to a picture, is in test_journeys."""
+"""The guided start: what was typed is trained, across a reload. The way on to a picture: test_journeys."""
 
 from __future__ import annotations
 
