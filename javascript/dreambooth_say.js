@@ -41,7 +41,8 @@
     function nameOf(where) {
         const path = String(where || "").split(" ")[0];
         const field = path && db.schema.field(path);
-        return field ? `${db.words.label(field.title)}:` : where ? `${where}:` : "";
+        const named = field || db.schema.groups().find((one) => one.path === path);
+        return named ? `${db.words.label(named.title)}:` : where ? `${where}:` : "";
     }
 
     function note(text) {

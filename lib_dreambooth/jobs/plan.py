@@ -26,7 +26,9 @@ from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.names import clean_name, counter_text, new_run_folder
 from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.objective.prior import Prior
-from lib_dreambooth.training.optimizers.finding import find
+from lib_dreambooth.training.optimizers.arguments import checked
+from lib_dreambooth.training.optimizers.finding import find, library_module
+from lib_dreambooth.training.precision.attention import chosen
 from lib_dreambooth.training.precision.arithmetic import resolve
 from lib_dreambooth.training.precision.devices import ability_of, choose_device
 from lib_dreambooth.training.trainer.base_answers import stored_bytes
@@ -79,7 +81,10 @@ def plan_run(
     kind = kind_of_base(Path(run.model.base))
     device = choose_device(run.memory.device, host_device)
     resolve(run.precision, ability_of(device))
-    find(run.optimizer.name, device.type)
+    known = find(run.optimizer.name, device.type)
+    if run.optimizer.arguments:
+        checked(known, getattr(library_module(known.library), known.class_name), run.optimizer.arguments)
+    chosen(run.memory.attention)
     about_words = check_words(run, results)
     scanned = scan(run, progress=progress)
     scanned, num_new = with_class_pictures(run, scanned, folder)

@@ -93,3 +93,9 @@ def renumbered(text: str) -> str:
     """The places of a text counted from 1."""
     numbers = iter(range(1, 100))
     return PLACE.sub(lambda place: f"{{{next(numbers)}}}", text)
+
+
+def is_said_as(text: str, template: str) -> bool:
+    """Whether a text, or a sentence of it, is what a template comes to."""
+    pattern = re.compile(".*".join(map(re.escape, PLACE.split(template))), re.DOTALL)
+    return pattern.search(text) is not None
