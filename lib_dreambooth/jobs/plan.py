@@ -28,8 +28,8 @@ from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.objective.prior import Prior
 from lib_dreambooth.training.optimizers.arguments import checked
 from lib_dreambooth.training.optimizers.finding import find, library_module
-from lib_dreambooth.training.precision.attention import chosen
 from lib_dreambooth.training.precision.arithmetic import resolve
+from lib_dreambooth.training.precision.attention import chosen
 from lib_dreambooth.training.precision.devices import ability_of, choose_device
 from lib_dreambooth.training.trainer.base_answers import stored_bytes
 
