@@ -156,7 +156,7 @@ def fuses_on_cpu() -> bool:
     weight = nn.Parameter(torch.ones(2))
     weight.grad = torch.ones(2)
     try:
-        torch.optim.AdamW([weight], fused=True).step()
+        InOneCall([weight], fused=True).step()
     except (RuntimeError, NotImplementedError):
         return False
     return True
