@@ -10,6 +10,7 @@ N: rows, that is tokens of all pictures; I: inputs; O: outputs; r: rank; n: laye
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from lib_dreambooth.adapters.low_rank import LowRank
 
 CHANNELS_FIRST = 4
 IS_AUTOCAST_BY_KIND = hasattr(torch, "get_autocast_dtype")
+# What products on `meta` stand for: a forecast sets it.
+ON_META: ContextVar[torch.dtype | None] = ContextVar("on_meta", default=None)
 # What is multiplied by 0 where PyTorch has a scale only in sums.
 _NOTHING: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
@@ -41,7 +44,7 @@ class Joint:
         """Whether an input is as the expressions want it."""
         weight = self.layers[0].weight
         is_map = weight.dim() == CHANNELS_FIRST
-        if x.is_meta or (is_map and not x.is_contiguous()):
+        if is_map and not x.is_contiguous():
             return False
         return weight.dtype == computed_in(x)
 
@@ -102,9 +105,10 @@ def packed(parameters: Sequence[nn.Parameter]) -> Tensor:
 def lie_together(parameters: Sequence[Tensor]) -> bool:
     """Whether tensors of one shape lie one behind the other in one piece of memory."""
     first = parameters[0]
-    size, start, memory = first.nbytes, first.data_ptr(), first.untyped_storage().data_ptr()
+    # Storages themselves and no addresses, which tensors on `meta` have none of.
+    size, start, memory = first.numel(), first.storage_offset(), first.untyped_storage()._cdata
     return first.is_contiguous() and all(
-        parameter.data_ptr() == start + place * size and parameter.untyped_storage().data_ptr() == memory
+        parameter.storage_offset() == start + place * size and parameter.untyped_storage()._cdata == memory
         for place, parameter in enumerate(parameters)
     )
 
@@ -112,6 +116,9 @@ def lie_together(parameters: Sequence[Tensor]) -> bool:
 def computed_in(x: Tensor) -> torch.dtype:
     """The numbers that a product with `x` is computed in here."""
     kind = x.device.type
+    if kind == "meta":
+        # PyTorch knows no mixed precision there: who takes steps there says what it stands in for.
+        return ON_META.get() or x.dtype
     if not IS_AUTOCAST_BY_KIND:
         # PyTorch 2.1; mixed precision is for cards and CPUs alone there.
         if kind == "cuda":

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from lib_dreambooth.adapters.joint import ON_META
 from lib_dreambooth.forecast.meter import WEIGHTS, Meter
 
 FP32 = torch.float32
@@ -59,6 +60,14 @@ class Casting(TorchFunctionMode):
         self.is_mixed = compute != FP32
         self.widens = kind == "cuda"
         self._copies: dict[int, Tensor] = {}
+
+    def __enter__(self) -> Casting:
+        self._said = ON_META.set(self.compute)
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        ON_META.reset(self._said)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -14,7 +14,9 @@ from lib_dreambooth.forecast.machine import Speed
 from lib_dreambooth.forecast.meter import ACTIVATIONS, OPTIMIZER, PARTS, WEIGHTS, WORKSPACE, Peak, Work
 from lib_dreambooth.forecast.rehearsal import Manner, Passed, Rehearsal, Scene
 from lib_dreambooth.forecast.remembered import FLOAT, moving_bytes, remembered_bytes
+from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.settings.meaning import is_adapter
+from lib_dreambooth.settings.schema import Run
 
 LOAD, CACHE, STEP, SAVE, PREVIEW = "load", "cache", "step", "save", "preview"
 PHASES = (LOAD, CACHE, STEP, SAVE, PREVIEW)
@@ -143,6 +145,12 @@ def with_gaps(kind: str, parts: Peak) -> int:
     return sum(parts) + (round(GAPS * moving) if kind == "cpu" else 0)
 
 
+def changes_captions(run: Run) -> bool:
+    """Whether later epochs bring other captions than the first."""
+    captions = run.captions
+    return bool(captions.shuffle or captions.tag_dropout or captions.wildcards)
+
+
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
     """Without Python's collector for a moment: it takes a third of the time for nothing."""
@@ -186,12 +194,12 @@ class Forecaster:
         per_step = self._seconds(step.work.times(self.numbers.mean_share * run.length.accumulation))
         phases = {
             LOAD: self._load(),
-            CACHE: self._cache(),
+            CACHE: self._cache(manner),
             STEP: PhaseNeed(step.peak, self._host(manner) + step.in_system, self._of_steps(per_step)),
             SAVE: self._save(manner),
         }
         if self.numbers.num_drawn or run.previews.at_end:
-            phases[PREVIEW] = self._preview()
+            phases[PREVIEW] = self._preview(manner)
         known = [phase.seconds for phase in phases.values()]
         seconds = None if None in known else sum(one for one in known if one is not None)
         rests = ["the graph of this model with its own sizes"]
@@ -224,7 +232,8 @@ class Forecaster:
 
     @cached_property
     def _remembered(self) -> int:
-        return remembered_bytes(self.scene.run.optimizer.name, self._shapes)
+        of = self.scene.run.optimizer
+        return remembered_bytes(of.name, self._shapes, of.arguments)
 
     @property
     def _average_bytes(self) -> int:
@@ -237,45 +246,71 @@ class Forecaster:
         return self._average_bytes if is_here else 0
 
     def _load(self) -> PhaseNeed:
-        """Every part is read whole in the file's precision, then turned into the run's one by one."""
+        """Every part is read whole in the file's precision, then turned into the run's one by one.
+
+        Nothing of it is on a card yet.
+        """
         parts = list(self.rehearsal.model.modules)
         turned = [self.rehearsal.bytes_of_parts([part]) for part in parts]
         counts = [self.rehearsal.numbers_of(part) for part in parts]
         read = [self.numbers.file_bytes * count / max(1, sum(counts)) for count in counts]
+        most = round(max(sum(turned[: place + 1]) + sum(read[place:]) for place in range(len(parts))))
         if self.scene.kind != "cpu":
-            return PhaseNeed(_only(WEIGHTS, sum(turned)), self.numbers.file_bytes, 0.0)
-        most = max(sum(turned[: place + 1]) + sum(read[place:]) for place in range(len(parts)))
-        return PhaseNeed(_only(WEIGHTS, round(most)), 0, 0.0)
+            return PhaseNeed(_only(WEIGHTS, 0), most, 0.0)
+        return PhaseNeed(_only(WEIGHTS, most), 0, 0.0)
 
-    def _cache(self) -> PhaseNeed:
-        run = self.scene.run
-        if run.memory.cache_latents == "off":
-            return self._load()
-        passed = self.rehearsal.encode(self.numbers.size_wh, run.memory.vae_batch)
+    def _cache(self, manner: Manner) -> PhaseNeed:
+        """Pictures, then captions, before anything else is there; captions that change again later."""
+        run, rehearsal = self.scene.run, self.rehearsal
         group = max(1, run.memory.vae_batch)
-        seconds = self._seconds(passed.work.times(self.numbers.num_items * self.numbers.mean_share / group))
-        return PhaseNeed(passed.peak, self.numbers.cached_bytes, seconds)
+        kept = [] if manner.unloads else list(rehearsal.model.modules)
+        found: list[tuple[Passed, float]] = []
+        if run.memory.cache_latents != "off":
+            pictures = rehearsal.encode(self.numbers.size_wh, run.memory.vae_batch, kept)
+            found.append((pictures, self.numbers.num_items * self.numbers.mean_share / group))
+        if not rehearsal.is_live:
+            found.append((rehearsal.read_texts(kept), self.numbers.num_captions))
+            if changes_captions(run):
+                beside = [] if manner.is_alone else rehearsal.at_work(manner)
+                found.append((rehearsal.read_texts(beside, self._between), 0.0))
+        if not found:
+            return PhaseNeed(_only(WEIGHTS, 0), self._all_parts)
+        work = sum((passed.work.times(count) for passed, count in found), Work())
+        peak = max((passed for passed, _ in found), key=lambda one: one.total).peak
+        host = self._all_parts if self.scene.kind != "cpu" else 0
+        return PhaseNeed(peak, host + self.numbers.cached_bytes, self._seconds(work))
+
+    @property
+    def _all_parts(self) -> int:
+        return self.rehearsal.bytes_of_parts(self.rehearsal.model.modules)
+
+    @property
+    def _between(self) -> int:
+        """What the optimizer and averages hold between steps, the live weights beside averages too."""
+        live = self.rehearsal.bytes_of_trained if self.scene.run.ema.use else 0
+        return self._remembered + self._averages + live
 
     def _save(self, manner: Manner) -> PhaseNeed:
         """The device holds what it holds between steps, the live weights beside averages too."""
         rehearsal = self.rehearsal
-        live = rehearsal.bytes_of_trained if self.scene.run.ema.use else 0
         weights = rehearsal.bytes_of_parts(rehearsal.at_work(manner))
         own = rehearsal.bytes_of_trained if is_adapter(self.scene.run) else 0
-        parts = _only(WEIGHTS, weights + own)
-        parts = _added(parts, OPTIMIZER, self._remembered + self._averages + live)
+        parts = _added(_only(WEIGHTS, weights + own), OPTIMIZER, self._between)
         return PhaseNeed(parts, self._host(manner) + self.numbers.largest_file, 0.0)
 
-    def _preview(self) -> PhaseNeed:
-        run, size = self.scene.run, self.numbers.preview_wh
-        live = self.rehearsal.bytes_of_trained if run.ema.use else 0
+    def _preview(self, manner: Manner) -> PhaseNeed:
+        """Prompts, pictures, decoding: one after the other, all parts there or each alone."""
+        run, size, rehearsal = self.scene.run, self.numbers.preview_wh, self.rehearsal
         batch = max(1, run.previews.batch_size)
-        drawn = self.rehearsal.draw(size, batch, self._remembered, self._averages + live)
-        decoded = self.rehearsal.decode(size, self._remembered, self._averages + live)
+        whole = list(rehearsal.model.modules)
+        drawn = rehearsal.draw(size, batch, self._between, [UNET] if manner.is_alone else whole)
+        decoded = rehearsal.decode(size, self._between, [VAE] if manner.is_alone else whole)
+        found = [drawn, decoded, rehearsal.read_texts([] if manner.is_alone else whole, self._between)]
         work = drawn.work.times(run.previews.steps / batch) + decoded.work
         count = self.numbers.num_drawn + self.numbers.num_class_pictures
-        peak = max(drawn, decoded, key=lambda one: one.total).peak
-        return PhaseNeed(peak, self.numbers.cached_bytes, self._seconds(work.times(count)))
+        peak = max(found, key=lambda one: one.total).peak
+        host = self._host(manner) + (rehearsal.bytes_of_parts([UNET]) if manner.is_alone else 0)
+        return PhaseNeed(peak, host, self._seconds(work.times(count)))
 
     def _host(self, manner: Manner) -> int:
         """What is kept in system memory between steps beside a card."""

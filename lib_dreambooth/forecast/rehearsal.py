@@ -43,6 +43,7 @@ from lib_dreambooth.models.text_encoder import TextEncoder
 from lib_dreambooth.settings.meaning import is_adapter
 from lib_dreambooth.settings.schema import Run
 
+Size = tuple[int, int]
 META = torch.device("meta")
 PIXELS = 8  # along a side of a latent's cell
 PIXEL_CHANNELS = 3
@@ -86,6 +87,7 @@ class Manner:
     is_fused: bool = False  # weights move in the backward pass
     is_in_system: bool = False  # gradients wait in system memory
     unloads: bool = True  # what steps do without leaves the card
+    is_alone: bool = False  # the network leaves it too while encoders and VAE are at work
     pieces: int = 1  # a batch is taken in so many, one after the other
 
 
@@ -194,6 +196,8 @@ class Rehearsal:
                 stack.enter_context(gone.hooks())
             loss = self._loss(micro, size_wh)
             casting.close()
+            # Layers that are computed together have got memory in common meanwhile.
+            self._hold(meter, self.at_work(manner))
             meter.keep()
             kept = meter.held[ACTIVATIONS]
             backward(loss)
@@ -203,49 +207,61 @@ class Rehearsal:
         in_system = gone.num_bytes + (self.bytes_of_trained if manner.is_in_system else 0)
         return Passed(meter.peak, meter.work.times(manner.pieces), kept, in_system)
 
-    def encode(self, size_wh: tuple[int, int], group: int) -> Passed:
-        """Pictures to latents before the first step, so many at a time."""
-        meter = self._meter()
-        self._hold(meter, self.model.modules)
+    def encode(self, size_wh: Size, group: int, beside: Collection[str] = (), more: int = 0) -> Passed:
+        """Pictures to latents, so many at a time, with these parts and `more` bytes on the device beside."""
         width, height = size_wh
-        with torch.no_grad(), meter, Casting(meter, torch.float32, self.scene.kind):
-            meter.restart()
-            pixels = self._empty(max(1, group), PIXEL_CHANNELS, height, width, dtype=self.scene.numbers.vae)
-            self.model.vae.encode(pixels)
+        with self._without_gradients([VAE, *beside], more, torch.float32, is_trained=more > 0) as meter:
+            self.model.vae.encode(
+                self._empty(max(1, group), PIXEL_CHANNELS, height, width, dtype=self.scene.numbers.vae)
+            )
         return Passed(meter.peak, meter.work)
 
-    def draw(self, size_wh: tuple[int, int], batch: int, remembered: int, averages: int) -> Passed:
+    def read_texts(self, beside: Collection[str] = (), more: int = 0) -> Passed:
+        """A caption to states, without gradients."""
+        encoders = [one.part for one in self.model.encoders]
+        with self._without_gradients([*encoders, *beside], more, torch.float32, is_trained=more > 0) as meter:
+            self._states(1, is_live=True)
+        return Passed(meter.peak, meter.work)
+
+    def draw(self, size_wh: Size, batch: int, more: int, parts: Collection[str]) -> Passed:
         """One call of the network for a preview under guidance; the decoder comes after it."""
-        meter = self._meter()
-        self._hold(meter, self.model.modules)
-        meter.reserve(remembered + averages, OPTIMIZER)
-        with torch.no_grad(), meter, Casting(meter, self.scene.numbers.compute, self.scene.kind):
-            if self.trained is not None:
-                self.trained.training(False)
-            meter.restart()
+        with self._without_gradients(parts, more, self.scene.numbers.compute) as meter:
             self._predicted(2 * batch, size_wh, self._states(2 * batch, is_live=False))
         return Passed(meter.peak, meter.work)
 
-    def decode(self, size_wh: tuple[int, int], remembered: int, averages: int) -> Passed:
+    def decode(self, size_wh: Size, more: int, parts: Collection[str]) -> Passed:
         """A latent to a picture."""
-        meter = self._meter()
-        self._hold(meter, self.model.modules)
-        meter.reserve(remembered + averages, OPTIMIZER)
         width, height = size_wh
-        with torch.no_grad(), meter, Casting(meter, torch.float32, self.scene.kind):
-            meter.restart()
+        with self._without_gradients(parts, more, torch.float32) as meter:
             latent = self._empty(
                 1, self.model.latent_channels, height // PIXELS, width // PIXELS, dtype=self.scene.numbers.vae
             )
             self.model.vae.decode(latent)
         return Passed(meter.peak, meter.work)
 
+    @contextlib.contextmanager
+    def _without_gradients(
+        self, parts: Collection[str], more: int, compute: torch.dtype, *, is_trained: bool = True
+    ) -> Iterator[Meter]:
+        """These parts are held, `more` bytes of the optimizer's, and with `is_trained` what is trained."""
+        meter = self._meter()
+        held = self.model.modules if self.scene.kind == "cpu" else dict.fromkeys(parts)
+        self._hold(meter, held, is_trained=is_trained)
+        meter.reserve(more, OPTIMIZER)
+        if self.trained is not None:
+            self.trained.training(False)
+        with torch.no_grad(), meter, Casting(meter, compute, self.scene.kind):
+            meter.restart()
+            yield meter
+
     def _meter(self) -> Meter:
         return Meter(workspaces(self.scene.kind), GRAINS.get(self.scene.kind, 1))
 
-    def _hold(self, meter: Meter, parts: Collection[str]) -> None:
+    def _hold(self, meter: Meter, parts: Collection[str], *, is_trained: bool = True) -> None:
         for part in parts:
             meter.hold(self.model.modules[part].parameters(), WEIGHTS)
+        if not is_trained:
+            return
         if is_adapter(self.scene.run):
             meter.hold(self.parameters, ADAPTERS)
         meter.hold([row for rows in self.words.values() for row in rows.values()], ADAPTERS)
@@ -264,10 +280,10 @@ class Rehearsal:
         if not manner.unloads or self.scene.kind == "cpu":
             return []
         idle = [] if self.scene.run.memory.cache_latents == "off" else [VAE]
-        return idle if self._is_live else idle + [one.part for one in self.model.encoders]
+        return idle if self.is_live else idle + [one.part for one in self.model.encoders]
 
     @property
-    def _is_live(self) -> bool:
+    def is_live(self) -> bool:
         return self.trains_text or self.scene.run.memory.cache_text == "off"
 
     def _trains(self, part: str) -> bool:
@@ -296,7 +312,7 @@ class Rehearsal:
                 one.grad = None
 
     def _loss(self, batch: int, size_wh: tuple[int, int]) -> Tensor:
-        predicted = self._predicted(batch, size_wh, self._states(batch, is_live=self._is_live))
+        predicted = self._predicted(batch, size_wh, self._states(batch, is_live=self.is_live))
         target = torch.empty_like(predicted, dtype=torch.float32)
         return ((predicted.float() - target) ** 2).flatten(1).mean(1).sum()
 

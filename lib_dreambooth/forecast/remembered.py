@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 Shape = tuple[int, ...]
 FLOAT = 4
@@ -35,16 +37,19 @@ USUAL = 2.0
 PORTION = 1 << 25
 
 
-def remembered_bytes(name: str, shapes: Sequence[Shape]) -> int:
-    """What the optimizer of this name keeps for weights of these shapes."""
-    of_one = _of_one(name.lower())
+def remembered_bytes(
+    name: str, shapes: Sequence[Shape], arguments: Mapping[str, Any] = MappingProxyType({})
+) -> int:
+    """What the optimizer of this name, made with these arguments, keeps for weights of these shapes."""
+    of_one = _of_one(name.lower(), has_momentum=bool(arguments.get("betas")))
     return sum(of_one(shape) for shape in shapes)
 
 
-def _of_one(name: str) -> Callable[[Shape], int]:
+def _of_one(name: str, *, has_momentum: bool) -> Callable[[Shape], int]:
     if name == "adafactor":
-        # Its mean is bfloat16.
-        return lambda shape: 2 * math.prod(shape) + FLOAT * factored(shape)
+        # Its mean is bfloat16, where it is asked for one.
+        mean = 2 if has_momentum else 0
+        return lambda shape: mean * math.prod(shape) + FLOAT * factored(shape)
     if name == "came":
         return lambda shape: FLOAT * (math.prod(shape) + (2 if len(shape) >= 2 else 1) * factored(shape))
     if EIGHT_BIT in name:

@@ -40,7 +40,7 @@ class Foretold:
         if self.told is None:
             return AS_SET
         manner = self.told.forecast.manner
-        return Taking(manner.level, manner.is_fused)
+        return Taking(manner.level, manner.is_fused, manner.is_alone, manner.pieces, manner.is_in_system)
 
     def hear(self, event: Event) -> None:
         """Notes the speed."""

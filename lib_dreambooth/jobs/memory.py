@@ -21,14 +21,16 @@ from lib_dreambooth.forecast.machine import Speed, measured
 from lib_dreambooth.forecast.rehearsal import Scene
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.jobs.bases import bytes_at
 from lib_dreambooth.jobs.plan import RunPlan
 from lib_dreambooth.models.families import FAMILIES
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.optimizers.finding import find
-from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse
+from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse, may_wait
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.checkpointing import checkpointing
 from lib_dreambooth.training.precision.devices import Ability, ability_of, choose_device, name_of, room_on
+from lib_dreambooth.training.trainer.splitting import may_split
 from lib_dreambooth.training.trainer.trainer import shortened
 
 # Latents: mean and spread in float32, four channels, a cell for 64 pixels.
@@ -154,19 +156,33 @@ def fit_of(forecaster: Forecaster, run: Run, base: FileKind, target: Target) -> 
     """How the steps are taken there: as the settings say, and the fastest that fits where they leave it."""
     memory, kind, room = run.memory, target.kind, target.room
     arithmetic = target.arithmetic(run, base)
-    can_fuse = may_fuse(run, find(run.optimizer.name, kind), scales_loss=arithmetic.scales_loss)
+    known = find(run.optimizer.name, kind)
+    can_fuse = may_fuse(run, known, scales_loss=arithmetic.scales_loss)
     levels = LEVELS if memory.checkpointing == AUTO else (memory.checkpointing,)
     fused = {"on": (True,), "off": (False,)}.get(
         memory.fused_backward, (False, True) if can_fuse else (False,)
     )
     if not can_fuse and memory.fused_backward != "on":
         fused = (False,)
-    waits = in_system_memory(run)
+    waits = (in_system_memory(run),)
+    if memory.gradients == AUTO and kind == "cuda" and may_wait(run, known):
+        waits = (False, True)
+    pieces: tuple[int, ...] = (memory.pieces or 1,)
+    if not memory.pieces and room is not None and may_split(run):
+        pieces = pieces_for(run.length.batch_size)
     if kind == "cpu" and room is None:
         # Nothing is known about the room: as the trainer does it.
         levels = levels if memory.checkpointing != AUTO else ("off",)
-    candidates = manners(levels, fused, in_system=waits, unloads=memory.unload != "off")
+    candidates = manners(levels, fused, in_system=waits, pieces=pieces, unload=memory.unload)
     return fitted(forecaster.of, candidates, room)
+
+
+def pieces_for(batch: int) -> tuple[int, ...]:
+    """In how many pieces a batch may be taken: halves, and halves of them, down to single pictures."""
+    found = [1]
+    while found[-1] < batch:
+        found.append(min(2 * found[-1], batch))
+    return tuple(found)
 
 
 LEVELS = ("off", "some", "on", "offload")
@@ -204,13 +220,6 @@ def preview_size(run: Run) -> tuple[int, int]:
     """Width and height of the previews."""
     size = run.pictures.resolution if run.previews.size.is_auto else run.previews.size
     return size.width // 8 * 8, size.height // 8 * 8
-
-
-def bytes_at(base: Path) -> int:
-    """A file's bytes, or those of all files of a folder."""
-    if base.is_file():
-        return base.stat().st_size
-    return sum(one.stat().st_size for one in base.rglob("*") if one.is_file())
 
 
 def speed_of(target: Target, arithmetic: Arithmetic, kept: Kept, *, measures: bool) -> Speed | None:

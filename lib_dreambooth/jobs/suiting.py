@@ -12,8 +12,9 @@ from lib_dreambooth.forecast.fitting import Offer
 from lib_dreambooth.forecast.forecast import Numbers
 from lib_dreambooth.forecast.kept import Kept
 from lib_dreambooth.forecast.rehearsal import Manner
+from lib_dreambooth.jobs.bases import bytes_at
 from lib_dreambooth.jobs.completing import kind_of_base
-from lib_dreambooth.jobs.memory import Target, Told, bytes_at, preview_size, told_of
+from lib_dreambooth.jobs.memory import Target, Told, preview_size, told_of
 from lib_dreambooth.models.families import native_side
 from lib_dreambooth.settings.compare import Change, differences
 from lib_dreambooth.settings.convert import plain
@@ -37,6 +38,7 @@ OPEN: Mapping[str, Any] = {
     "memory.fused_backward": AUTO,
     "memory.gradients": AUTO,
     "memory.unload": AUTO,
+    "memory.pieces": 0,
 }
 # So many changes of what is learned one after the other, at most.
 MOST_CHANGES = 4
@@ -110,6 +112,10 @@ def suited(
 def changes_for(run: Run, manner: Manner) -> dict[str, Any]:
     """The settings that say what a forecast has chosen."""
     found: dict[str, Any] = {"memory.checkpointing": manner.level}
+    if manner.pieces > 1:
+        found["memory.pieces"] = manner.pieces
+    if manner.is_alone:
+        found["memory.unload"] = "on"
     if not is_adapter(run):
         found["memory.fused_backward"] = "on" if manner.is_fused else "off"
         if run.length.accumulation > 1:

@@ -13,11 +13,17 @@ from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.settings.schema import Run
 
 
-def latent_encoder(model: LoadedModel) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Pixels of -1 to 1 to mean and deviation of the scaled latents, float32 on the CPU."""
+def latent_encoder(
+    model: LoadedModel, come: Callable[[], object] = lambda: None
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Pixels of -1 to 1 to mean and deviation of the scaled latents, float32 on the CPU.
+
+    `come` is called ahead of each: it brings the VAE to where it works.
+    """
 
     @torch.no_grad()
     def encode(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        come()
         found = model.vae.encode(pixels.to(model.device_of(VAE), model.dtype_of(VAE))).latent_dist
         return tuple((values.float() * model.latent_scale).cpu() for values in (found.mean, found.std))  # type: ignore[return-value]
 

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 
 from lib_dreambooth.forecast.fitting import fitted, manners, offers, usable
-from lib_dreambooth.forecast.forecast import Forecaster, Numbers
+from lib_dreambooth.forecast.forecast import CACHE, LOAD, PREVIEW, SAVE, STEP, Forecaster, Numbers
+from lib_dreambooth.forecast.meter import WEIGHTS
+from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
+from lib_dreambooth.jobs.suiting import room_of_card
 from tests.forecast.made_scenes import SD15, SDXL, UNET_ALONE, scene
 
-GIB = 1 << 30
-# Before the driver's own and the desktop's part: what PyTorch's allocator gives.
-CONTEXT = round(0.5 * GIB)
 HALF_WHOLE = {"network": {"kind": "none"}, "precision": {"weights": "half"}}
-LEVELS = ("off", "some", "on", "offload")
 
 
 def forecaster(kind: FileKind, side: int, changes: dict[str, Any]) -> Forecaster:
-    quiet = {"previews": {"every": "never", "at_end": False}}
-    return Forecaster(scene(kind, {**quiet, **changes}), Numbers((side, side), (side, side)))
+    """Of a whole run: previews at its end, and files written."""
+    numbers = Numbers((side, side), (side, side), num_items=10, num_captions=3, num_steps=100, num_drawn=3)
+    return Forecaster(scene(kind, changes), numbers)
 
 
 @pytest.mark.slow
@@ -32,7 +32,7 @@ def forecaster(kind: FileKind, side: int, changes: dict[str, Any]) -> Forecaster
             SD15,
             512,
             {**HALF_WHOLE, "optimizer": {"name": "AdamW8bit", "max_grad_norm": 0}},
-            (False, True),
+            (True,),
             8,
         ),
         (SDXL, 1024, UNET_ALONE, (False,), 8),
@@ -40,20 +40,24 @@ def forecaster(kind: FileKind, side: int, changes: dict[str, Any]) -> Forecaster
             SDXL,
             1024,
             {**HALF_WHOLE, **UNET_ALONE, "optimizer": {"name": "Lion8bit", "max_grad_norm": 0}},
-            (False, True),
+            (True,),
             12,
         ),
     ],
     ids=["sd15 lora", "sd15 whole", "sdxl lora", "sdxl whole"],
 )
-def test_the_step_fits(
+def test_the_whole_run_fits(
     kind: FileKind, side: int, changes: dict[str, Any], fused: tuple[bool, ...], card_gib: int
 ) -> None:
     made = forecaster(kind, side, changes)
-    candidates = [one for one in manners(LEVELS, fused) if one.level in ("off", "on")]
-    fit = fitted(made.of, candidates, card_gib * GIB - CONTEXT)
-    # Before the first step the encoders and the network are on the card together: `fits` is about that too.
-    assert fit.forecast.step_bytes <= usable(card_gib * GIB - CONTEXT)
+    fit = fitted(made.of, manners(("on",), fused), room_of_card(card_gib))
+    assert fit.fits
+    phases = fit.forecast.phases
+    assert set(phases) == {LOAD, CACHE, STEP, SAVE, PREVIEW}
+    assert all(need.total <= usable(room_of_card(card_gib)) for need in phases.values())
+    # Nothing is on the card while the file is read, and the UNet is not there while pictures are encoded.
+    assert phases[LOAD].total == 0
+    assert phases[CACHE].parts[WEIGHTS] < made.rehearsal.bytes_of_parts([UNET]) / 2
 
 
 @pytest.mark.slow
@@ -63,11 +67,14 @@ def test_accumulation_on_whole_sdxl_does_not_fit_and_what_would_is_named() -> No
         **UNET_ALONE,
         "optimizer": {"name": "Lion8bit", "max_grad_norm": 0},
         "length": {"accumulation": 32},
+        "previews": {"every": "never", "at_end": False},
     }
     made = forecaster(SDXL, 1024, changes)
-    fit = fitted(made.of, manners(("on",), (False,)), 12 * GIB - CONTEXT)
+    fit = fitted(made.of, manners(("on",), (False,)), room_of_card(12))
     assert fit.fits is False
     # Weights and gradients in half precision and Lion in 8 bits are beyond it already.
     assert fit.forecast.step_bytes > 12.8e9
-    named = {path for offer in offers(made, 12 * GIB - CONTEXT) for path, _ in offer.changes}
-    assert {"memory.gradients"} <= named
+    # With gradients in system memory the same run fits.
+    assert fitted(made.of, manners(("on",), (False,), in_system=(False, True)), room_of_card(12)).fits
+    named = {path for offer in offers(made, room_of_card(12)) for path, _ in offer.changes}
+    assert {"memory.fused_backward"} <= named

@@ -83,7 +83,8 @@ class Memory(Section, frozen=True, kw_only=True):
         Option(
             "Cache Text Encoder Outputs",
             "Encode captions ahead where the text encoders are not trained, so that they can leave the card. "
-            "Shuffling and dropout do not stand against it.",
+            "Shuffling and dropout do not stand against it. Auto keeps them in memory, or on the disk where latents "
+            "are kept there.",
             choices={"auto": "Auto", "memory": "In memory", "disk": "On disk", "off": "Off"},
             kohya=names("cache_text_encoder_outputs cache_text_encoder_outputs_to_disk"),
         ),
@@ -151,6 +152,17 @@ class Memory(Section, frozen=True, kw_only=True):
             kohya=names("offload_optimizer_device"),
         ),
     ] = "auto"
+    pieces: Annotated[
+        int,
+        Option(
+            "Batch Taken in Pieces",
+            "Take the pictures of a batch in so many parts one after the other: less memory, slower, the "
+            "same gradient but for rounding. 0: in one, or in as many as are needed to fit the card.",
+            low=0,
+            high=256,
+            when=~is_("length.batch_size", 1),
+        ),
+    ] = 0
     set_to_none: Annotated[
         bool,
         Option(

@@ -103,6 +103,8 @@ def fuses(
         if scales_loss:
             raise impossible("fp16 needs loss scaling, which it cannot undo in time", "Choose bf16")
         require_alone(processes, FUSED)
+        if run.memory.pieces > 1:
+            raise impossible("it has no gradients of several pieces to add up", "Take batches in one piece")
         return True
     is_possible = may_fuse(run, known, scales_loss=scales_loss, processes=processes)
     is_small = 0 < card_bytes < num_weights * PER_WEIGHT * ROOM
@@ -118,12 +120,22 @@ def may_fuse(run: Run, known: Known, *, scales_loss: bool, processes: int = 1) -
         and processes == 1
         and run.length.accumulation == 1
         and run.optimizer.max_grad_norm == 0
+        and run.memory.pieces <= 1
     )
 
 
-def in_system_memory(run: Run) -> bool:
-    """Whether gradients wait in system memory for the move: where several passes have to be added up."""
-    return not is_adapter(run) and run.memory.gradients == "system" and run.length.accumulation > 1
+def in_system_memory(run: Run, chosen: bool | None = None) -> bool:
+    """Whether gradients wait in system memory for the move: where several passes have to be added up.
+
+    "auto" does it where it was chosen, since nothing else fits.
+    """
+    wanted = run.memory.gradients == "system" or (run.memory.gradients == "auto" and bool(chosen))
+    return not is_adapter(run) and wanted and run.length.accumulation > 1
+
+
+def may_wait(run: Run, known: Known, processes: int = 1) -> bool:
+    """Whether gradients can wait in system memory and weights come out the same."""
+    return not is_adapter(run) and known.apart and processes == 1 and run.length.accumulation > 1
 
 
 def require_apart(known: Known, where: str) -> None:

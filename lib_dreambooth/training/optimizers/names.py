@@ -41,6 +41,8 @@ DECOUPLED = {"weight_decouple": True}
 MOMENTUM = {"momentum": 0.9}
 # The rate is the one of the settings; left alone, Adafactor takes one of its own, scaled by the weights.
 GIVEN_RATE = {"relative_step": False, "scale_parameter": False}
+# As in other trainers: its point is to remember little. `betas` among the arguments brings momentum.
+NO_MOMENTUM = {"betas": (None, 0.999)}
 
 MAIN = (
     Known("AdamW", TORCH, "AdamW", apart=True),
@@ -50,7 +52,7 @@ MAIN = (
     Known("Lion", PYTORCH_OPTIMIZER, "Lion", apart=True),
     Known("Lion8bit", BITSANDBYTES, "Lion8bit", apart=True),
     Known("PagedLion8bit", BITSANDBYTES, "PagedLion8bit", apart=True),
-    Known("AdaFactor", PYTORCH_OPTIMIZER, "AdaFactor", GIVEN_RATE, apart=True),
+    Known("AdaFactor", PYTORCH_OPTIMIZER, "AdaFactor", {**GIVEN_RATE, **NO_MOMENTUM}, apart=True),
     Known("CAME", PYTORCH_OPTIMIZER, "CAME", apart=True),
     Known("Prodigy", PYTORCH_OPTIMIZER, "Prodigy", finds_rate=True),
     Known("DAdaptAdam", PYTORCH_OPTIMIZER, "DAdaptAdam", DECOUPLED, finds_rate=True),

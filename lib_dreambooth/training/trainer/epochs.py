@@ -29,19 +29,20 @@ def encode_epoch(ready: Materials, epoch: int, control: Control, progress: Progr
     if latents is not None:
         pairs = dataset.plan.pairs_of_epoch(epoch)
         pairs += [(visit.item, batch.size) for visit, batch in only_measured]
-        with ready.places.at_work([VAE]):
+        with ready.places.when_needed([VAE]) as come:
             filled = latents.fill(
                 dataset.wanted(pairs),
-                latent_encoder(ready.model),
+                latent_encoder(ready.model, come),
                 progress=lambda done, total: progress(LATENTS, done, total),
                 check_cancelled=control.check,
             )
     encoders = [encoder.part for encoder in ready.model.encoders]
-    with ready.places.at_work(encoders):
+    with ready.places.when_needed(encoders) as come:
         ready.texts.prepare(
             [*dataset.captions_of_epoch(epoch), *(dataset.caption(*one) for one in only_measured)],
             lambda done, total: progress(CAPTIONS, done, total),
             control.check,
+            come,
         )
     keep_in_bounds(ready)
     trim_heap()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -46,6 +46,20 @@ class Places:
             if not self.keeps_all:
                 self._leave(self.here - before)
             self._come(before)
+
+    @contextmanager
+    def when_needed(self, parts: Collection[str]) -> Iterator[Callable[[], None]]:
+        """As `at_work`, from the first call of what it gives: where nothing is to be done nothing moves."""
+        with ExitStack() as stack:
+            is_here = False
+
+            def come() -> None:
+                nonlocal is_here
+                if not is_here:
+                    is_here = True
+                    stack.enter_context(self.at_work(parts))
+
+            yield come
 
     @contextmanager
     def drawing(self) -> Iterator[Stage | None]:

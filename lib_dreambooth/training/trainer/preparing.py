@@ -222,6 +222,7 @@ class Preparer:
             # Previews are drawn as readers of the file will draw.
             model.schedule = objective.schedule
         optimizer = self._optimizer(trained, length)
+        is_fused = self._is_fused(optimizer.known, trained)
         return Ready(
             run=run,
             model=model,
@@ -239,14 +240,15 @@ class Preparer:
             averages=averages_of(run.ema, trained.parts()),
             scale=LossScale() if self.arithmetic.scales_loss else None,
             process=self.process,
-            is_fused=self._is_fused(optimizer.known, trained),
+            is_fused=is_fused,
+            pieces=1 if is_fused else self.taking.pieces_for(run.memory.pieces),
             base_answers=self._answers(model, dataset, length, trained, texts),
         )
 
     def _optimizer(self, trained: Trainable, length: LengthPlan) -> Optimizer:
         """What moves the weights, with gradients where the settings keep them."""
         optimizer = new_optimizer(self.run, trained.parts(), length, self.process.count)
-        if in_system_memory(self.run):
+        if in_system_memory(self.run, self.taking.is_in_system):
             require_apart(optimizer.known, GRADIENTS)
             require_alone(self.process.count, GRADIENTS)
             optimizer.keep_gradients_in_system_memory()
@@ -302,7 +304,9 @@ class Preparer:
         # What words mean changes with every step too.
         if trains_text_encoder(self.run) or self.run.parts.words.train or mode == "off":
             return LiveTexts(model, self.run)
-        store = self._store("texts", "disk" if mode == "disk" else "memory")
+        # Where latents wait on the disk for the next run, states do: neither encoder is needed then.
+        stays = mode == "disk" or (mode == "auto" and self.run.memory.cache_latents == "disk")
+        store = self._store("texts", "disk" if stays else "memory")
         name = digest(model.source.sha256, str(self.arithmetic.frozen), self.run.model.merge)
         return CachedTexts(model, self.run, store, name)
 

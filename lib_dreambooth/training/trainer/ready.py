@@ -66,6 +66,7 @@ class Ready(Materials):
     base_answers: Answers | None = None
     process: Processes = ALONE
     is_fused: bool = False  # weights move in the backward pass
+    pieces: int = 1  # a micro-batch is taken in so many
 
     @property
     def parts(self) -> list[Part]:

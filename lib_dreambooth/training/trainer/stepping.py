@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,11 +16,12 @@ from lib_dreambooth.data.cache.latents import Moments
 from lib_dreambooth.data.feeding.batch import Batch, draw_latents
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.training.encoding import latent_encoder
-from lib_dreambooth.training.micro_step import micro_step
+from lib_dreambooth.training.micro_step import StatesOf, micro_step
 from lib_dreambooth.training.objective.noised import Losses, Noised
 from lib_dreambooth.training.optimizers.fused import moving_in_backward
 from lib_dreambooth.training.trainer.awaited import NOT_FINITE, Awaited, Stepped, not_finite
 from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.splitting import split, texts_of_piece
 
 SEED_BITS = 62
 MOVE = "move"
@@ -36,6 +38,8 @@ class Stepper:
         self._waits = not can_go_ahead(ready)
         # On the device: not 0 from the first step on whose numbers were none.
         self._is_spoilt: Tensor | None = None
+        # A micro-batch is taken in so many, one after the other.
+        self.pieces = ready.pieces
         # While true, an error may leave some weights moved and others not.
         self.is_moving = False
 
@@ -133,16 +137,32 @@ class Stepper:
             # It only keeps this process in time with the others, and they wait for its gradients alone.
             return torch.zeros(())
         with own_chance(ready, step, ready.process.place_of(number)):
-            losses = self._losses(batch)
-            if losses.total.requires_grad:
-                (losses.total * scale).backward()
-        return losses.total.detach()
+            found = []
+            for losses in self._losses_of_pieces(batch):
+                if losses.total.requires_grad:
+                    (losses.total * scale).backward()
+                found.append(losses.total.detach())
+        return found[0] if len(found) == 1 else torch.stack(found).sum()
+
+    def _losses_of_pieces(self, batch: Batch) -> Iterator[Losses]:
+        """One after the other: the gradient of one is taken before the next."""
+        if self.pieces == 1:
+            yield self._losses(batch)
+            return
+        batch, noised = self._noised(batch)
+        for piece, own in split(batch, noised, self.pieces):
+            texts = partial(texts_of_piece, self.ready.texts, whole=batch.captions)
+            yield losses_of(self.ready, piece, own, texts)
 
     def _losses(self, batch: Batch) -> Losses:
+        return losses_of(self.ready, *self._noised(batch))
+
+    def _noised(self, batch: Batch) -> tuple[Batch, Noised]:
+        """The batch with its latents, and with its noise."""
         ready = self.ready
         if batch.latents is None:
             batch = encoded(ready, batch)
-        return losses_of(ready, batch, with_answers(ready, batch, ready.objective.noised(batch)))
+        return batch, with_answers(ready, batch, ready.objective.noised(batch))
 
     def _overflowed(self, step: int) -> None:
         """Too large for the precision: smaller next time, as long as there is something smaller."""
@@ -183,10 +203,12 @@ def with_answers(ready: Ready, batch: Batch, noised: Noised) -> Noised:
     return ready.objective.with_base(noised, visits, ready.base_answers(batch, noised, rows), rows)
 
 
-def losses_of(ready: Ready, batch: Batch, noised: Noised | None = None) -> Losses:
+def losses_of(
+    ready: Ready, batch: Batch, noised: Noised | None = None, texts: StatesOf | None = None
+) -> Losses:
     """The losses of a batch that has its latents, at its own draws or at the noise that is given."""
     return micro_step(
-        ready.model, ready.objective, batch, ready.texts, autocast_dtype=ready.autocast_dtype, noised=noised
+        ready.model, ready.objective, batch, texts or ready.texts, autocast_dtype=ready.autocast_dtype, noised=noised
     )
 
 

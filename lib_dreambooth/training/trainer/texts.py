@@ -29,7 +29,9 @@ class LiveTexts:
         self.style = text_style(run)
         self.pads = run.captions.pad
 
-    def prepare(self, captions: Iterable[str], progress: Progress, check: Check) -> None:
+    def prepare(
+        self, captions: Iterable[str], progress: Progress, check: Check, come: Check = lambda: None
+    ) -> None:
         """Nothing can be encoded ahead of weights that move."""
 
     def __call__(self, captions: Sequence[str]) -> TextStates:
@@ -38,6 +40,10 @@ class LiveTexts:
     def padded(self, captions: Sequence[str]) -> TextStates:
         """Every caption filled up to whole chunks."""
         return caption_states(self.model, captions, self.style)
+
+    def length_of(self, caption: str) -> int:
+        """How many states the caption has up to its end."""
+        return unpadded_length([caption], self.style, self.model.words)
 
     def as_long_as_wanted(self, captions: Sequence[str], states: TextStates) -> TextStates:
         """Filled up as the run wants it: to whole chunks, or to the longest caption of the batch alone."""
@@ -52,16 +58,27 @@ class CachedTexts:
         style = self._live.style
         self.cache = TextCache(store, digest(encoder_name, repr(style)))
 
-    def prepare(self, captions: Iterable[str], progress: Progress, check: Check) -> None:
+    def prepare(
+        self, captions: Iterable[str], progress: Progress, check: Check, come: Check = lambda: None
+    ) -> None:
         """Encodes what of these captions is not there yet; exactly these can be asked for afterwards.
 
-        The empty caption is among them: it fills up shorter captions.
+        The empty caption is among them: it fills up shorter captions. `come` brings the encoders.
         """
-        self.cache.prepare({*captions, ""}, self._encode, progress, check)
+
+        def encode(wanted: Sequence[str]) -> list[Tensors]:
+            come()
+            return self._encode(wanted)
+
+        self.cache.prepare({*captions, ""}, encode, progress, check)
 
     def __call__(self, captions: Sequence[str]) -> TextStates:
         found = stacked([self.cache.states(caption) for caption in captions], self.cache.states(""))
         return self._live.as_long_as_wanted(captions, found)
+
+    def length_of(self, caption: str) -> int:
+        """How many states the caption has up to its end."""
+        return self._live.length_of(caption)
 
     @torch.no_grad()
     def _encode(self, captions: Sequence[str]) -> list[Tensors]:

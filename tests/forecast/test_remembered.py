@@ -1,0 +1,50 @@
+"""What optimizers are forecast to remember, against what they do remember after a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lib_dreambooth.forecast.remembered import remembered_bytes
+from lib_dreambooth.training.optimizers.arguments import checked
+from lib_dreambooth.training.optimizers.finding import find, library_module
+
+SHAPES = [(64, 32), (64,), (8, 4, 3, 3)]
+# A few numbers for a whole weight: step counts, norms.
+SLACK = 200
+
+
+def kept_by(name: str, arguments: dict[str, Any]) -> int:
+    """Bytes of all tensors that stand beside the weights after a step."""
+    known = find(name, "cpu")
+    made: Any = getattr(library_module(known.library), known.class_name)
+    weights = [nn.Parameter(torch.ones(shape)) for shape in SHAPES]
+    optimizer = made(weights, lr=1e-3, **checked(known, made, arguments))
+    for weight in weights:
+        weight.grad = torch.full_like(weight, 0.1)
+    optimizer.step()
+    tensors = [one for state in optimizer.state.values() for one in state.values() if isinstance(one, Tensor)]
+    return sum(one.numel() * one.element_size() for one in tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("AdamW", {}),
+        ("Lion", {}),
+        ("AdaFactor", {}),
+        ("AdaFactor", {"betas": [0.9, 0.999]}),
+        ("CAME", {}),
+        ("AdamWScheduleFree", {}),
+    ],
+)
+def test_what_is_remembered(name: str, arguments: dict[str, Any]) -> None:
+    truly = kept_by(name, arguments)
+    assert abs(remembered_bytes(name, SHAPES, arguments) - truly) <= SLACK
+
+
+def test_adafactor_keeps_no_momentum_unless_asked_for() -> None:
+    assert remembered_bytes("AdaFactor", SHAPES) < remembered_bytes("AdamW", SHAPES) / 10
