@@ -25,6 +25,7 @@
         preset: (preset, settings, pictures) => post("settings/presets/apply", { preset, settings, pictures: pictures || 0 }),
         models: async () => (await get("models")).map((one) => ({ ...one, step: one.standing.step || one.standing.ended_at })),
         bases: async () => (await get("bases")).map((one) => ({ ...one, value: one.path, label: one.name, about: db.text.bytes(one.num_bytes) })),
+        fetchBase: (name, mayDownload) => post("bases/fetch", { name, may_download: mayDownload }),
         createModel: (name, base) => post("models", { name, base }),
         model: (model) => get(of(model)),
         settingsOf: (model) => get(`${of(model)}/settings`),

@@ -10,7 +10,7 @@
 
     // What is done with the answer of a kind of task.
     function after(kind) {
-        return { merge: db.tools.made, resize: db.tools.made, compare: db.compare.made, tag: db.tagger.made, "fetch-tagger": db.tagger.fetched, "class-pictures": db.classes.made }[kind];
+        return { merge: db.tools.made, resize: db.tools.made, compare: db.compare.made, tag: db.tagger.made, "fetch-tagger": db.tagger.fetched, "fetch-base": db.create.fetched, "class-pictures": db.classes.made }[kind];
     }
 
     // A list of those that go on or wait; it is empty most of the time.
@@ -33,7 +33,7 @@
 
     function name(kind) {
         const t = db.words.t;
-        return { merge: t("Merge to checkpoint"), resize: t("Resize rank"), compare: t("Compare at strengths"), tag: t("Tagger"), "fetch-tagger": t("Download the tagger"), "class-pictures": t("Class pictures") }[kind] || kind;
+        return { merge: t("Merge to checkpoint"), resize: t("Resize rank"), compare: t("Compare at strengths"), tag: t("Tagger"), "fetch-tagger": t("Download the tagger"), "fetch-base": t("Download the base"), "class-pictures": t("Class pictures") }[kind] || kind;
     }
 
     async function stop(one) {

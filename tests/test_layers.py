@@ -50,7 +50,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     },
     "forecast": {"torch", "numpy"},
     "tools": {"torch", "numpy"},
-    "jobs": set(),
+    "jobs": {"huggingface_hub"},
     "ui": {"gradio"},
     "api": {"fastapi", "msgspec"},
     "cli": {"argparse", "tqdm"},

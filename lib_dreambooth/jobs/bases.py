@@ -14,6 +14,7 @@ from lib_dreambooth.jobs.made_files import id_of
 
 ENDINGS = (".safetensors", ".ckpt")
 VAE_MARK = ".vae."
+INDEX = "model_index.json"
 MOST = 5000
 
 
@@ -27,16 +28,17 @@ class Base:
 
     def to_json(self) -> dict[str, Any]:
         """The form of the API."""
-        stat = self.path.stat()
-        return {"id": self.id, "name": self.name, "path": str(self.path), "num_bytes": stat.st_size}
+        return {"id": self.id, "name": self.name, "path": str(self.path), "num_bytes": bytes_at(self.path)}
 
 
 def bases_of(paths: HostPaths) -> list[Base]:
-    """Every checkpoint in the host's folders, by name; folders are followed as hosts do."""
+    """Every checkpoint of the host and every diffusers folder, by name; links are followed as hosts do."""
     found: dict[Path, Base] = {}
     for root in (paths.checkpoints, *paths.more_checkpoints):
         for path in checkpoints_in(root):
             found.setdefault(path, Base(id_of(path), path.relative_to(root).as_posix(), path))
+    for path in folders_in(paths.diffusers):
+        found.setdefault(path, Base(id_of(path), f"{path.name}/", path))
     return sorted(found.values(), key=lambda base: base.name.casefold())
 
 
@@ -56,6 +58,19 @@ def checkpoints_in(root: Path) -> Iterator[Path]:
                 count += 1
                 if count >= MOST:
                     return
+
+
+def folders_in(root: Path) -> Iterator[Path]:
+    """Whole models in the diffusers form in a folder."""
+    if root.is_dir():
+        yield from sorted(path.parent for path in root.glob(f"*/{INDEX}"))
+
+
+def bytes_at(base: Path) -> int:
+    """A file's bytes, or those of all files of a folder."""
+    if base.is_file():
+        return base.stat().st_size
+    return sum(one.stat().st_size for one in base.rglob("*") if one.is_file())
 
 
 def base_of(paths: HostPaths, base_id: str) -> Base:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib_dreambooth.base.errors import Cancelled, UserError
+from lib_dreambooth.base.fetching import fetch_into
 from lib_dreambooth.base.host import Host, HostPaths, HostTagger
 from lib_dreambooth.data.tags.download import MODEL, TAG_LIST, Fetch, obtain
 from lib_dreambooth.data.tags.places import MOST_OPERATIONS, pictures_in
@@ -27,8 +26,6 @@ POLICIES = ("keep", "refresh", "merge", "replace")
 # What the host's own tagger is called among the ids.
 HOSTS = "host"
 RATING = "rating:"
-PIECE = 1 << 20
-TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -119,21 +116,14 @@ def fetcher(watching: Watching, total: int) -> Fetch:
 
     def fetch(url: str, target: Path) -> None:
         done = 0
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as file:
-                while piece := answer.read(PIECE):
-                    file.write(piece)
-                    done += len(piece)
-                    watching.tell(min(done, total), total)
-        except Cancelled:
-            raise
-        except (OSError, urllib.error.URLError) as error:
-            raise UserError(
-                f"could not be downloaded ({error}).",
-                where=url,
-                todo="Look at the connection, or fetch the file by hand and put it into that folder.",
-                code="no-network",
-            ) from error
+
+        def count(num_bytes: int) -> None:
+            nonlocal done
+            done += num_bytes
+            watching.tell(min(done, total), total)
+
+        todo = "Look at the connection, or fetch the file by hand and put it into that folder."
+        fetch_into(url, target, count, todo=todo)
 
     return fetch
 

@@ -83,6 +83,25 @@ class NewModel(Body, frozen=True, kw_only=True):
     base: str
 
 
+class HubName(Body, frozen=True, kw_only=True):
+    """A model of the Hugging Face hub: `owner/name`, a file behind it, or its address. The hub is asked;
+    nothing is fetched unless `may_download` is set."""
+
+    name: str
+    may_download: bool = False
+
+
+class HubModel(Answer, frozen=True, kw_only=True):
+    """What would be fetched, and where it goes; `task` fetches it, where that was asked for."""
+
+    id: str
+    num_bytes: int
+    num_files: int
+    path: str
+    is_there: bool
+    task: dict[str, Any] | None
+
+
 def about(call: Call) -> dict[str, Any]:
     host = call.host
     return {
@@ -118,6 +137,27 @@ def bases(call: Call) -> list[dict[str, Any]]:
     return [{**base.to_json(), "is_chosen": str(base.path) == chosen} for base in bases_of(call.host.paths)]
 
 
+def fetch_base(call: Call) -> dict[str, Any]:
+    from lib_dreambooth.jobs import hub
+    from lib_dreambooth.jobs.orders import results_of
+
+    body: HubName = call.body
+    if not call.host.settings.may_name_folders:
+        raise UserError(
+            "whoever comes in from outside may not fetch models.",
+            where="name",
+            todo="Do it on the machine itself.",
+            code="not-allowed",
+        )
+    found = hub.look(body.name, results_of(call.host.paths))
+    task = None
+    if body.may_download and not found.is_there:
+        task = call.site.worker.tasks.start(
+            "fetch-base", found.id, lambda watching: hub.fetch(found, watching.tell)
+        ).to_json()
+    return {**found.to_json(), "task": task}
+
+
 def models(call: Call) -> list[dict[str, Any]]:
     return [described(folder) for folder in ModelFolder.all_below(call.host.paths.dreambooth)]
 
@@ -144,6 +184,7 @@ def remove(call: Call) -> dict[str, Any]:
 def base_path(call: Call, told: str) -> Path:
     """The checkpoint that is meant by an id, or by a path."""
     from lib_dreambooth.jobs.bases import bases_of
+    from lib_dreambooth.jobs.hub import is_written_as_hub
 
     known = bases_of(call.host.paths)
     found = next((base.path for base in known if told in (base.id, str(base.path))), None)
@@ -152,6 +193,13 @@ def base_path(call: Call, told: str) -> Path:
     if not told.strip():
         what, todo = "it does not say what the model is trained from.", "Choose a checkpoint."
         raise UserError(what, where="base", todo=todo, code="missing-setting")
+    if is_written_as_hub(told):
+        raise UserError(
+            "is not on this machine; it may be on the Hugging Face hub.",
+            where=told.strip()[:80],
+            todo="Have it downloaded, or choose another checkpoint.",
+            code="hub-name",
+        )
     path = Path(told.strip())
     settings_in.require_allowed(call.host, path, "base")
     return path
@@ -194,6 +242,7 @@ ROUTES = (
     Route("GET", "/about", "What answers here", about, About),
     Route("GET", "/status", "What is under way, and how far it is", status, Status),
     Route("GET", "/bases", "The checkpoints that the host lists", bases, list[Base]),
+    Route("POST", "/bases/fetch", "Look at or fetch a model of the hub", fetch_base, HubModel, HubName),
     Route("GET", "/models", "All models", models, list[Model]),
     Route(
         "POST", "/models", "Make a model: a folder that knows its base", create, Model, NewModel, status=201
