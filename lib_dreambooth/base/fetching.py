@@ -7,7 +7,7 @@ import http.client
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from email.message import Message
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +26,13 @@ class KeepsSecrets(urllib.request.HTTPRedirectHandler):
     """Another server than the one that was asked is not told who asks."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         made = super().redirect_request(req, fp, code, msg, headers, newurl)
         if made is not None and urllib.parse.urlsplit(newurl).netloc != req.host:
