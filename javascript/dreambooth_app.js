@@ -95,7 +95,13 @@
     }
 
     function tab(id, title) {
-        return db.dom.el("button", { type: "button", role: "tab", class: "dreambooth-tab", id: `dreambooth_tab_${id}`, "aria-controls": `dreambooth_panel_${id}`, onclick: () => show(id) }, db.words.t(title));
+        return db.dom.el("button", { type: "button", role: "tab", class: "dreambooth-tab", id: `dreambooth_tab_${id}`, "aria-controls": `dreambooth_panel_${id}`, onclick: () => turnTo(id) }, db.words.t(title));
+    }
+
+    // Others may have made or deleted models meanwhile.
+    function turnTo(id) {
+        show(id);
+        db.models.refresh().catch(() => undefined);
     }
 
     function show(id) {
@@ -115,10 +121,10 @@
     function byArrows(event) {
         const tabs = [...mounted.querySelectorAll(".dreambooth-tab")];
         const here = tabs.indexOf(document.activeElement);
-        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-        if (here < 0 || !step) return;
+        const place = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: tabs.length - 1 }[event.key];
+        if (here < 0 || place === undefined) return;
         event.preventDefault();
-        const next = tabs[(here + step + tabs.length) % tabs.length];
+        const next = tabs[(place + tabs.length) % tabs.length];
         next.click();
         next.focus();
     }
@@ -126,6 +132,8 @@
     // Hosts make and remake the page when they like; a look twice a second costs nothing. Other scripts of ours may
     // still be on their way while the place is there already.
     function look() {
+        // Reload UI takes the whole page away, then waits for its answer.
+        if (mounted && !mounted.isConnected) db.live.stop();
         const place = document.getElementById(ROOT);
         if (place && place !== mounted && (haveAllCome || document.readyState === "complete")) mount(place);
     }

@@ -16,6 +16,7 @@
         if (run.model !== model) return;
         for (const event of so.events) db.run.take(run, event);
         db.store.put("run", run);
+        title();
         listen(model, so.sequence);
     }
 
@@ -31,6 +32,8 @@
             after_(event);
         };
         source.onmessage = take;
+        // What cannot be listened to any more may be gone.
+        source.onerror = () => source.readyState === EventSource.CLOSED && run.model === model && db.models.refresh().catch(() => undefined);
         for (const kind of KINDS) source.addEventListener(kind, take);
     }
 
@@ -51,9 +54,10 @@
 
     function title() {
         if (!plainTitle) plainTitle = document.title.startsWith(TITLE_MARK) ? "" : document.title;
-        if (localStorage.getItem("dreambooth_title") !== "1") return;
+        const isWanted = localStorage.getItem("dreambooth_title") === "1";
         const share = db.progress.shareOf(run);
-        document.title = db.run.isUnderWay(run) && share !== null ? `${TITLE_MARK}${Math.round(share * 100)} % ${run.model}` : plainTitle;
+        if (!isWanted && !document.title.startsWith(TITLE_MARK)) return;
+        document.title = isWanted && db.run.isUnderWay(run) && share !== null ? `${TITLE_MARK}${Math.round(share * 100)} % ${run.model}` : plainTitle;
     }
 
     // Two short tones, made here: no file, no delay.

@@ -7,8 +7,26 @@
         const isNews = db.dom.ask("models");
         const [models, bases] = await Promise.all([db.routes.models(), db.routes.bases()]);
         if (!isNews()) return;
+        const chosen = db.store.get("model");
+        const isGone = has(db.store.get("models"), chosen) && !has(models, chosen);
         db.store.put("models", models);
+        if (isGone) forget(chosen);
         db.store.put("bases", bases);
+    }
+
+    function has(models, name) {
+        return models.some((one) => one.name === name);
+    }
+
+    // Another page or program deleted it: what is on the form can make it anew.
+    function forget(name) {
+        db.live.stop();
+        db.store.put("newName", name);
+        db.store.put("model", "");
+        db.store.put("run", null);
+        db.store.put("results", []);
+        db.store.put("samples", []);
+        db.say.note(db.words.t("{name} is not there any more.", { name }));
     }
 
     // With `keepsForm` what was typed and not saved stays on the page.

@@ -33,6 +33,7 @@ FLAGS = (
 )
 POLL_S = 0.05
 MOST_TRIES = 20
+TYPED = {"Enter": "\r", " ": " "}
 # The protocol is spoken on the descriptors 3 and 4 of the browser; a shell takes no others above 9.
 START = (
     "import fcntl, os, sys; held = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]; "
@@ -263,7 +264,9 @@ class Page:
             self.key("Backspace", 8)
 
     def key(self, name: str, code: int = 0, modifiers: int = 0) -> None:
-        for kind in ("keyDown", "keyUp"):
+        """A key pressed and let go; Enter and Space type something too, which is what presses a button."""
+        typed = {"text": TYPED[name]} if name in TYPED else {}
+        for kind, more in (("keyDown", typed), ("keyUp", {})):
             self.send(
                 "Input.dispatchKeyEvent",
                 type=kind,
@@ -271,6 +274,7 @@ class Page:
                 code=name,
                 windowsVirtualKeyCode=code,
                 modifiers=modifiers,
+                **more,
             )
 
     def choose(self, selector: str, value: str) -> None:

@@ -15,6 +15,7 @@ import uvicorn
 from lib_dreambooth.hosts.standalone import StandaloneHost
 from lib_dreambooth.hosts.ui_command import HERE, bound, made_app, put_mini
 from lib_dreambooth.jobs.worker import Worker
+from lib_dreambooth.ui.words import catalogue
 from tests.browser.chromium import Chromium, Page
 
 # Any that is free: of two that are bound at one moment only one could be listened at.
@@ -70,6 +71,17 @@ def ready(page: Page) -> None:
     page.wait("document.querySelector('#dreambooth_panel_start')", 60)
     page.wait("document.querySelectorAll('#dreambooth_base option').length > 0")
     page.wait("window.sdDreambooth.store.get('isChecking') === false", 60)
+
+
+def in_language(page: Page, language: str) -> None:
+    """The page made anew in its place with other words, as a host with another language makes it."""
+    words = json.dumps(json.dumps(catalogue(language)))
+    page.js(
+        f"""(() => {{ const old = document.querySelector("#dreambooth_root"), place = old.cloneNode(false);
+        place.dataset.words = {words}; old.replaceWith(place); }})()"""
+    )
+    page.wait(f"sdDreambooth.words.language() === {json.dumps(language)}")
+    ready(page)
 
 
 def show(page: Page, panel: str) -> None:

@@ -194,18 +194,6 @@ def test_a_wrong_value_is_told_beside_its_field(browser: Chromium, served: Serve
     assert values(page)["network"]["rank"] == "many"
 
 
-def test_a_field_is_found_by_its_kohya_name(browser: Chromium, served: Served) -> None:
-    page = served.open(browser)
-    page.press("#dreambooth_tab_training")
-    page.type("#dreambooth_search", "network_dim")
-    page.wait("document.querySelector('.dreambooth-found').innerText.endsWith(' found')")
-    shown = page.js(
-        "[...document.querySelectorAll('#dreambooth_panel_training .dreambooth-field')]"
-        ".filter((one) => one.checkVisibility()).map((one) => one.dataset.path)"
-    )
-    assert shown[0] == "network.rank" and len(shown) < 10
-
-
 def test_a_preset_is_shown_before_it_is_applied(browser: Chromium, served: Served) -> None:
     page = served.open(browser)
     page.press("#dreambooth_tab_training")

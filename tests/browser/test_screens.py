@@ -13,7 +13,7 @@ from lib_dreambooth.ui.words import catalogue, languages
 from tests.api.test_tools_routes import write_lora
 from tests.browser.chromium import Chromium, Page
 from tests.browser.seen import faults, hidden_focus, nameless
-from tests.browser.served import Served, kept_picture, set_field, show
+from tests.browser.served import Served, in_language, kept_picture, set_field, show
 from tests.jobs.made_runs import MadeRun
 from tests.jobs.test_stopped import killed
 
@@ -121,6 +121,7 @@ def test_every_panel_is_seen_whole_in_every_language(
     wrong: dict[str, Any] = {}
     for language in languages():
         in_language(page, language)
+        settled(page)
         label = catalogue(language)["labels"]["Learning Rate"]
         assert f"Learning Rate（{label}）" in page.js(
             "document.querySelector('#dreambooth_root').textContent"
@@ -135,22 +136,10 @@ def test_every_panel_is_seen_whole_in_every_language(
     page.close()
 
 
-def in_language(page: Page, language: str) -> None:
-    """The page made anew in its place with other words, as a host with another language makes it."""
-    words = json.dumps(json.dumps(catalogue(language)))
-    page.js(
-        f"""(() => {{ const old = document.querySelector("#dreambooth_root"), place = old.cloneNode(false);
-        place.dataset.words = {words}; old.replaceWith(place); }})()"""
-    )
-    page.wait("document.querySelector('#dreambooth_panel_start')")
-    page.wait(f"sdDreambooth.words.language() === {json.dumps(language)}")
-    settled(page)
-
-
 def settled(page: Page) -> None:
-    """Waits for what comes by itself: the run, what broke off, the arithmetic and the forecast."""
+    """Waits for what comes by itself: the run, what broke off, and the arithmetic."""
     page.wait(
         "document.querySelector('.dreambooth-said')"
         " && !document.querySelector('.dreambooth-small-run').hidden"
     )
-    page.wait("sdDreambooth.store.get('isChecking') === false && sdDreambooth.store.get('forecast')", 60)
+    page.wait("sdDreambooth.store.get('isChecking') === false && sdDreambooth.store.get('plan')", 60)
