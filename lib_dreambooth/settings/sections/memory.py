@@ -83,8 +83,7 @@ class Memory(Section, frozen=True, kw_only=True):
         Option(
             "Cache Text Encoder Outputs",
             "Encode captions ahead where the text encoders are not trained, so that they can leave the card. "
-            "Shuffling and dropout do not stand against it. Auto keeps them in memory, or on the disk where latents "
-            "are kept there.",
+            "Shuffling and dropout do not stand against it.",
             choices={"auto": "Auto", "memory": "In memory", "disk": "On disk", "off": "Off"},
             kohya=names("cache_text_encoder_outputs cache_text_encoder_outputs_to_disk"),
         ),
