@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -330,3 +331,25 @@ def test_a_host_that_zips_does_not_hold_the_stream_back(tmp_path: Path) -> None:
     asyncio.run(heard())
     run.log.close()
     assert b'"step":7' in b"".join(sent)
+
+
+def test_a_stream_ends_with_the_server_of_a_webui(tmp_path: Path) -> None:
+    # gradio ends its server for Reload UI, and waits for all that is still open.
+    folder = a_folder(tmp_path)
+    MadeRun(folder).log.close()
+    server = SimpleNamespace(should_exit=False)
+    app = SimpleNamespace(blocks=SimpleNamespace(server=server))
+    sent: list[dict[str, Any]] = []
+
+    async def reload() -> None:
+        async def receive() -> Any:
+            await asyncio.sleep(60)
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+            server.should_exit = message["type"] == "http.response.body"
+
+        await asyncio.wait_for(stream(folder, 0)({"type": "http", "app": app}, receive, send), 10)
+
+    asyncio.run(reload())
+    assert sent[-1]["more_body"] is False

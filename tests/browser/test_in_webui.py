@@ -197,7 +197,6 @@ def test_a_run_outlives_reload_ui_while_others_look_and_draw(
     other.wait("document.querySelector('#html_info_txt2img').innerText.includes('Steps: 5')", 300)
     assert not other.js(f"Boolean({RUN}.finished)")
     drawn_at = other.js(f"{RUN}.step")
-    other.close()
 
     page.js("window.isOld = true; document.getElementById('settings_restart_gradio').click()")
     page.wait("!window.isOld && document.querySelector('#txt2img_prompt textarea')", 120)
@@ -208,3 +207,6 @@ def test_a_run_outlives_reload_ui_while_others_look_and_draw(
     assert page.js(f"[{RUN}.finished.outcome, {RUN}.step]") == ["done", steps]
     assert page.js(f"{RUN}.losses.map((one) => one[0])") == list(range(1, steps + 1))
     assert drawn_at < steps
+    # Whoever looked on from another browser sees it, too, a while after the server is there again.
+    other.wait(f"{RUN}.finished", 60)
+    other.close()
