@@ -74,7 +74,7 @@ def stepper(optimizer: Optimizer, monkeypatch: pytest.MonkeyPatch, losses: list[
     run = settings.read({}).run
     ready: Any = SimpleNamespace(
         optimizer=optimizer, process=process, run=run, scale=None, is_fused=False, device=torch.device("cpu"),
-        trained=SimpleNamespace(limit_norms=lambda most: None), averages=None,
+        trained=SimpleNamespace(limit_norms=lambda most: None), averages=None, pieces=1,
     )  # fmt: skip
     found = Stepper(ready, lambda part: None)
     monkeypatch.setattr(found, "_start_and_stop", lambda step: None)

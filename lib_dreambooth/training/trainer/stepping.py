@@ -21,23 +21,27 @@ from lib_dreambooth.training.objective.noised import Losses, Noised
 from lib_dreambooth.training.optimizers.fused import moving_in_backward
 from lib_dreambooth.training.trainer.awaited import NOT_FINITE, Awaited, Stepped, not_finite
 from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.replaying import Replays
 from lib_dreambooth.training.trainer.splitting import split, texts_of_piece
 
 SEED_BITS = 62
+# Of what is ready, and of what notes that nothing may move any more.
+MakeReplays = Callable[[Ready, Tensor], Replays | None]
 MOVE = "move"
 
 
 class Stepper:
     """Takes the steps of a run."""
 
-    def __init__(self, ready: Ready, note: Callable[[str], None]) -> None:
+    def __init__(self, ready: Ready, note: Callable[[str], None], replays: MakeReplays | None = None) -> None:
         self.ready = ready
         self._note = note
         self._moving: dict[str, bool] = {}
         # Where the optimizer can leave a move out by itself nothing has to wait for the numbers of a step.
         self._waits = not can_go_ahead(ready)
-        # On the device: not 0 from the first step on whose numbers were none.
-        self._is_spoilt: Tensor | None = None
+        # On the device: true from the first step on whose numbers were none.
+        self._is_spoilt = torch.zeros((), dtype=torch.bool, device=ready.device)
+        self.replays = None if self._waits or replays is None else replays(ready, self._is_spoilt)
         # A micro-batch is taken in so many, one after the other.
         self.pieces = ready.pieces
         # While true, an error may leave some weights moved and others not.
@@ -66,28 +70,30 @@ class Stepper:
 
     def _ahead(self, step: int, batches: Sequence[Batch]) -> Stepped | Awaited:
         """The same as `_after_backward` without waiting for the card."""
-        ready, optimizer = self.ready, self.ready.optimizer
-        own = [self._gradients(step, number, batch, 1.0) for number, batch in enumerate(batches)]
-        loss = own[0] if len(own) == 1 else torch.stack(own).sum()
-        norm = optimizer.clip()
-        # Both at once: what is none stays none times 0.
-        nothing = (loss + norm.to(loss)) * 0.0
-        spoilt = nothing.isnan()
-        if self._is_spoilt is not None:
-            spoilt = spoilt.logical_or(self._is_spoilt)
-        self._is_spoilt = spoilt
-        self.is_moving = True
-        with own_chance(ready, step, MOVE):
-            optimizer.step(leave_out=spoilt.float())
-        optimizer.zero_grad(ready.run.memory.set_to_none)
-        stepped = Awaited(step, loss, norm)
-        if ready.device.type != "cpu":
+        is_plain = len(batches) == 1 and self.pieces == 1
+        played = self.replays.step(batches[0]) if self.replays is not None and is_plain else None
+        stepped = Awaited(step, *(self._taken_ahead(step, batches) if played is None else played))
+        if self.ready.device.type != "cpu":
             return stepped
         # Where this raises nothing moved.
         self.is_moving = False
         found = stepped.get()
         self.is_moving = True
         return found
+
+    def _taken_ahead(self, step: int, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """The loss and norm of a step that has been asked of the card."""
+        ready, optimizer = self.ready, self.ready.optimizer
+        own = [self._gradients(step, number, batch, 1.0) for number, batch in enumerate(batches)]
+        loss = own[0] if len(own) == 1 else torch.stack(own).sum()
+        norm = optimizer.clip()
+        # Both at once: what is none stays none times 0.
+        self._is_spoilt.logical_or_(((loss + norm.to(loss)) * 0.0).isnan())
+        self.is_moving = True
+        with own_chance(ready, step, MOVE):
+            optimizer.step(leave_out=self._is_spoilt.float())
+        optimizer.zero_grad(ready.run.memory.set_to_none)
+        return loss, norm
 
     def _after_backward(self, step: int, batches: Sequence[Batch]) -> Stepped:
         """Moves all weights when the gradients of the whole step are there."""
@@ -208,7 +214,12 @@ def losses_of(
 ) -> Losses:
     """The losses of a batch that has its latents, at its own draws or at the noise that is given."""
     return micro_step(
-        ready.model, ready.objective, batch, texts or ready.texts, autocast_dtype=ready.autocast_dtype, noised=noised
+        ready.model,
+        ready.objective,
+        batch,
+        texts or ready.texts,
+        autocast_dtype=ready.autocast_dtype,
+        noised=noised,
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import Any
 
+from torch import Tensor
+
 from lib_dreambooth.base.errors import Cancelled, UserError
 from lib_dreambooth.data.feeding.batch import Batch
 from lib_dreambooth.data.feeding.feed import feed
@@ -36,6 +38,7 @@ from lib_dreambooth.training.trainer.mishaps import (
     sentence_for,
 )
 from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.replaying import Replays, replays_of
 from lib_dreambooth.training.trainer.sampling import Previewer
 from lib_dreambooth.training.trainer.saving import STATE, Saver
 from lib_dreambooth.training.trainer.spilling import Watch
@@ -82,7 +85,7 @@ class Work:
         previews = previews_of(run, desk.host_pictures, run.draws.seed % (1 << 32), captions)
         artist = PreviewArtist(ready.model, previews, desk.samples, ready.model.source.sha256)
         self.previewer = Previewer(ready, artist, control, emit, desk.show)
-        self.stepper = Stepper(ready, self._part_stopped)
+        self.stepper = Stepper(ready, self._part_stopped, self._replays)
         self.batches = Forgiving(ready.assembler, emit)
         self.curves = Curves(ready)
         self.curves.load(numbers or {})
@@ -212,6 +215,9 @@ class Work:
         level = None if self.sparing is None else self.sparing.raise_level()
         if level is None:
             return False
+        if self.stepper.replays is not None:
+            # They hold memory, and know of no other level.
+            self.stepper.replays.drop()
         text = f"step {self.step + 1}: {why}. {SPARING[level]} The result is the same, steps take longer."
         self.emit(Warned(text=text, where="memory.checkpointing", code="saving-memory"))
         return True
@@ -355,3 +361,10 @@ class Work:
 
     def _part_stopped(self, part: str) -> None:
         self.emit(Warned(text=f"{part} stays as it is from step {self.step} on.", code="part-stopped"))
+
+    def _replays(self, ready: Ready, is_spoilt: Tensor) -> Replays | None:
+        return replays_of(ready, is_spoilt, self._not_recorded)
+
+    def _not_recorded(self, why: str) -> None:
+        text = f"steps are not recorded ({why}); training goes on without."
+        self.emit(Warned(text=text, where="memory.cuda_graphs", code="no-graphs"))
