@@ -32,6 +32,7 @@ class Watch:
         self._arithmetic: Any = None
         self._vae_s = self._vae_cpu_s = 0.0
         self._began: dict[str, float] = {}
+        self._handles: list[Any] = []
 
     def watch(self) -> None:
         """From here on."""
@@ -51,25 +52,32 @@ class Watch:
                 return
             now, taken = time.time() - self.started, time.process_time()
             self._began = {"first_step_s": now, "first_step_cpu_s": taken}
-            handle.remove()
+            for one in (handle, *self._handles):
+                one.remove()
 
         handle = register_module_forward_pre_hook(asked)
 
     def _time_vae(self) -> None:
-        """Counts the time in diffusers' VAE, which every program uses."""
-        from diffusers import AutoencoderKL
+        """Counts the time in the VAE's encoder, which is called the same in every program."""
+        from torch.nn.modules.module import (
+            register_module_forward_hook,
+            register_module_forward_pre_hook,
+        )
 
-        plain: Any = AutoencoderKL.encode
+        begun: list[tuple[float, float]] = []
 
-        def encode(*args: Any, **kwargs: Any) -> Any:
-            wall, cpu = time.perf_counter(), time.process_time()
-            found = plain(*args, **kwargs)
-            waited()
-            self._vae_s += time.perf_counter() - wall
-            self._vae_cpu_s += time.process_time() - cpu
-            return found
+        def asked(module: Any, _: Any) -> None:
+            if type(module).__name__ == "Encoder":
+                begun.append((time.perf_counter(), time.process_time()))
 
-        AutoencoderKL.encode = encode
+        def answered(module: Any, *_: Any) -> None:
+            if type(module).__name__ == "Encoder" and begun:
+                waited()
+                wall, cpu = begun.pop()
+                self._vae_s += time.perf_counter() - wall
+                self._vae_cpu_s += time.process_time() - cpu
+
+        self._handles = [register_module_forward_pre_hook(asked), register_module_forward_hook(answered)]
 
     def _moved(self, optimizer: Any, *_: Any) -> None:
         if self._optimizer is None:

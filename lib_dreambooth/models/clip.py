@@ -101,13 +101,18 @@ class CLIPTextEmbeddings(nn.Module):
 
     def __init__(self, layout: ClipLayout) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(layout.vocabulary, layout.width)
-        self.position_embedding = nn.Embedding(layout.num_positions, layout.width)
+        self.token_embedding = blank_embedding(layout.vocabulary, layout.width)
+        self.position_embedding = blank_embedding(layout.num_positions, layout.width)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         places = torch.arange(input_ids.shape[-1], device=input_ids.device)[None]
         found: Tensor = self.token_embedding(input_ids) + self.position_embedding(places)
         return found
+
+
+def blank_embedding(count: int, width: int) -> nn.Embedding:
+    """Rows without values: drawing them, if only on `meta`, brings PyTorch's compiler."""
+    return nn.Embedding(count, width, _weight=torch.empty(count, width))
 
 
 class CLIPEncoder(nn.Module):

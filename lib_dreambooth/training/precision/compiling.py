@@ -17,6 +17,7 @@ from torch import nn
 
 from lib_dreambooth.base.forwards import forwards_taken
 from lib_dreambooth.training.precision.checkpointing import units
+from lib_dreambooth.training.precision.flags import set_deterministic
 
 BACKEND = "inductor"
 # Before, compiled blocks with networks beside their layers could not be computed twice.
@@ -72,8 +73,12 @@ def compiled(modules: Mapping[str, nn.Module], backend: str = BACKEND) -> Iterat
 @contextmanager
 def patient() -> Iterator[None]:
     """torch.compile's own settings for a block: many compilations, and no error where one fails."""
-    import torch._dynamo  # slow to import, and only wanted here
+    import torch._dynamo
+    import torch._inductor.config  # slow to import, and only wanted here
 
+    set_deterministic(
+        torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    )
     config = torch._dynamo.config
     wanted = {name: MOST_COMPILATIONS for name in LIMITS if hasattr(config, name)}
     with contextlib.ExitStack() as stack:

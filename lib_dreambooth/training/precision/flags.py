@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,8 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 # PyTorch from 2.2 on fills new memory where arithmetic is to be repeatable.
 FILLING: Any = getattr(torch.utils, "deterministic", None)
 FILLS = "fill_uninitialized_memory"
+# Who imports it later calls `set_deterministic` again.
+COMPILER = "torch._inductor.config"
 Aside = Callable[[], AbstractContextManager[None]]
 
 
@@ -52,7 +55,7 @@ class Switches:
         cudnn.deterministic, cudnn.benchmark = self.cudnn_deterministic, self.cudnn_benchmark
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warns_only)
+            set_deterministic(self.deterministic, self.warns_only)
         if hasattr(FILLING, FILLS):
             setattr(FILLING, FILLS, self.fills_memory)
 
@@ -65,6 +68,14 @@ class Switches:
             yield
         finally:
             before.set()
+
+
+def set_deterministic(mode: bool, warns_only: bool) -> None:
+    """`torch.use_deterministic_algorithms`, which imports all of PyTorch's compiler to tell it too."""
+    if COMPILER in sys.modules:
+        torch.use_deterministic_algorithms(mode, warn_only=warns_only)
+    else:
+        torch._C._set_deterministic_algorithms(mode, warn_only=warns_only)
 
 
 @contextmanager
