@@ -25,6 +25,7 @@ from benchmarks.race.checkpoints import SIZES  # noqa: E402
 BATCHES = (1, 2, 4, 8, 16)
 COUNTS = (10, 100, 1_000, 10_000)
 PROCESSES = (1, 2)
+PARTS = ("batches", "pictures", "processes")
 SIDE = 64
 # Of a run in several processes, which is timed as a whole.
 MANY_STEPS = 20
@@ -35,11 +36,14 @@ def main() -> int:
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--most-pictures", type=int, default=COUNTS[-1])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args()
     with command.bench(args) as bench:
-        batches = {count: batch(bench, count, args) for count in BATCHES}
-        counts = {count: folder(bench, count, args) for count in COUNTS if count <= args.most_pictures}
-        processes = {count: together(bench, count, args) for count in PROCESSES}
+        batches = {count: batch(bench, count, args) for count in BATCHES if "batches" in args.parts}
+        folders = COUNTS if "pictures" in args.parts else ()
+        counts = {count: folder(bench, count, args) for count in folders if count <= args.most_pictures}
+        together_ = PROCESSES if "processes" in args.parts else ()
+        processes = {count: together(bench, count, args) for count in together_}
     table.printed(
         ("batch", "ms a step", "cpu ms a picture"),
         [
@@ -61,8 +65,11 @@ def main() -> int:
         ],
     )
     table.printed(("processes", "s a step of all", "pictures a second"), list(map(tuple, processes.values())))
-    result = {"machine": contest.machine(), "batches": batches, "pictures": counts, "processes": processes}
-    table.written("scale", result)
+    found = {"batches": batches, "pictures": counts, "processes": processes}
+    # What was not asked for stays as it was measured before.
+    before = table.read("scale") if args.parts != list(PARTS) else {}
+    measured = {part: found[part] for part in args.parts}
+    table.written("scale", {**before, "machine": contest.machine(), **measured})
     return 0
 
 

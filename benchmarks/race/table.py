@@ -26,3 +26,10 @@ def written(name: str, result: dict[str, Any]) -> None:
     """Puts a result into its file."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def read(name: str) -> dict[str, Any]:
+    """A result of before; empty where there is none."""
+    path = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found

@@ -1,0 +1,91 @@
+"""The README's table of speed and memory, from benchmarks/results and nowhere else.
+
+    python benchmarks/quoted.py
+
+Run it after a benchmark has written its results; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- benchmarks/quoted.py -->", "<!-- end -->"
+OURS, PEER = "ours", "kohya"
+HEAD = """| what | here | kohya's scripts | share | command |
+|---|---|---|---|---|"""
+
+
+def main() -> int:
+    text = README.read_text(encoding="utf-8")
+    README.write_text(quoted(text), encoding="utf-8")
+    return 0
+
+
+def quoted(text: str) -> str:
+    """The README with the table of today's results between its marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def table() -> str:
+    """Rows of every result that has a peer, then the machine."""
+    rows = [*of_step(read("step")), *of_host(read("host")), *of_start(read("start"))]
+    machine = read("start")["machine"]
+    about = (
+        f"Processor seconds on {machine['cores']} cores ({machine['processor']}), without a graphics card, "
+        f"{machine['date']}; random weights, side by side in one run. All else stands in "
+        "`benchmarks/results`."
+    )
+    return "\n".join([HEAD, *rows, "", about])
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def of_step(result: dict[str, Any]) -> Iterator[str]:
+    for case, found in result["cases"].items():
+        programs = found["programs"]
+        yield row(f"a step, {case}", programs, "step_cpu_s", "s", "step.py")
+        key = "whole_peak_resident_bytes"
+        in_gib = {name: {key: one[key] / 2**30} for name, one in programs.items() if key in one}
+        yield row(f"most memory, {case}", in_gib, key, "GiB", "step.py")
+
+
+def of_host(result: dict[str, Any]) -> Iterator[str]:
+    for family, programs in result["families"].items():
+        yield row(f"a step's cost besides arithmetic, {family} LoRA", programs, "step_cpu_s", "s", "host.py")
+        yield row(f"operators of a step, {family} LoRA", programs, "operators", "", "host.py")
+
+
+def of_start(result: dict[str, Any]) -> Iterator[str]:
+    starts = result["starts"]
+    less = {name: {"cpu": one["first_step_cpu_s"] - one["vae_cpu_s"]} for name, one in starts["cold"].items()}
+    yield row("command to first step, cold, less the VAE's arithmetic", less, "cpu", "s", "start.py")
+    yield row("the same, with kept latents", starts["warm"], "first_step_cpu_s", "s", "start.py")
+
+
+def row(what: str, programs: dict[str, dict[str, Any]], key: str, unit: str, command: str) -> str:
+    ours, peer = programs[OURS][key], programs.get(PEER, {}).get(key)
+    shown = [
+        f"{value:,.{digits(value)}f} {unit}".strip() for value in (ours, *([] if peer is None else [peer]))
+    ]
+    share = "" if peer is None else f"{ours / peer:.2f}"
+    return f"| {what} | {shown[0]} | {shown[1] if peer is not None else ''} | {share} | `{command}` |"
+
+
+def digits(value: float) -> int:
+    """Of the fraction, so that three figures are told."""
+    return 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
