@@ -58,7 +58,7 @@ def notices(sourced: Sourced, facts: Facts) -> list[Notice]:
         *doubled(run),
         *never_due(run, facts),
         *host(run, facts),
-        *not_there_yet(run),
+        *untried(run),
     ]
 
 
@@ -213,12 +213,12 @@ def host(run: Run, facts: Facts) -> Iterator[Notice]:
         )
 
 
-def not_there_yet(run: Run) -> Iterator[Notice]:
-    """What is asked for and this version does not do."""
+def untried(run: Run) -> Iterator[Notice]:
+    """What is asked for and was never seen at work."""
     if run.memory.cuda_graphs == "on":
         yield Notice(
-            "no-effect",
+            "untried",
             "memory.cuda_graphs",
-            "this version records no CUDA graphs: steps run as without them.",
+            "recording steps was never tried on a card yet.",
             "Leave it at auto.",
         )

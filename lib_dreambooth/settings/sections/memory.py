@@ -185,8 +185,8 @@ class Memory(Section, frozen=True, kw_only=True):
         Option(
             "Networks Joined with Layers",
             "Compute a plain LoRA in one expression with its layer, and queries, keys and values together: "
-            "a third fewer operations for the same numbers but for rounding. Auto: off, until it was "
-            "measured to win: on CPUs Python takes longer than it saves.",
+            "a third fewer operations for the same numbers but for rounding. Auto: on, unless blocks are "
+            "compiled.",
             choices=AUTO_ON_OFF,
             when=is_("network.kind", "lora"),
         ),
@@ -214,7 +214,7 @@ class Memory(Section, frozen=True, kw_only=True):
         Option(
             "CUDA Graphs",
             "Record a step once and replay it, one recording for each bucket shape; takes away Python's "
-            "time. Not recorded yet: On is only warned of.",
+            "time. For networks of the UNet. Auto: off; it was never tried on a card yet.",
             choices=AUTO_ON_OFF,
         ),
     ] = "auto"
