@@ -43,7 +43,8 @@
     }
 
     function time(secondsSince1970) {
-        return new Date(secondsSince1970 * 1000).toLocaleString();
+        const language = db.words.language();
+        return new Date(secondsSince1970 * 1000).toLocaleString(language === "en" ? undefined : language);
     }
 
     function fileName(path) {

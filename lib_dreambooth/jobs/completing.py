@@ -13,8 +13,9 @@ from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.models.families import native_side
 from lib_dreambooth.models.read import require_usable
 from lib_dreambooth.settings.deciding import decided
+from lib_dreambooth.settings.facts import Facts
 from lib_dreambooth.settings.readiness import require_complete
-from lib_dreambooth.settings.reading import update
+from lib_dreambooth.settings.reading import check, update
 from lib_dreambooth.settings.sources import DECIDED, Sourced
 from lib_dreambooth.training.trainer.preparing import require_plain
 
@@ -46,10 +47,11 @@ def is_same_place(one: Path, other: Path) -> bool:
 
 
 def complete(sourced: Sourced) -> Sourced:
-    """The settings with what was left open decided; raises UserError for what is missing."""
+    """The settings with what was left open decided; UserError unless they are whole and fit the base."""
     require_complete(sourced.run)
     kind = kind_of_base(Path(sourced.run.model.base))
     require_complete(sourced.run, kind.family)
+    check(sourced, Facts(family=kind.family)).accepted()
     return decided(sourced, native_side=native_side(kind), seed=secrets.randbelow(SEEDS))
 
 

@@ -133,6 +133,9 @@ SPECIAL = {
     **{f"network.block_{name}": numbers(BLOCKS) for name in ("ranks", "alphas", "conv_ranks", "conv_alphas")},
     "words.0.name": Odd("zwx-odd", "zwx-odd"),
     "optimizer.name": Odd("Lion", "Lion"),
+    "optimizer.arguments": Odd(
+        '{"betas": [0.5, 0.75], "maximize": true}', {"betas": [0.5, 0.75], "maximize": True}
+    ),
     "memory.device": Odd("cpu", "cpu"),
     "memory.cache_latents": Odd("Off", "off"),
     "memory.cache_text": Odd("Off", "off"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,24 @@ def test_what_is_worth_knowing_stands_there_too(
     assert words in told(page, values)[path]
     field = f'#dreambooth_panel_training [data-path="{path}"]'
     assert page.js(f"document.querySelector({json.dumps(field)}).classList.contains('dreambooth-noticed')")
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("network.rank", 999, "narrowest layer"),
+        ("memory.device", "mps", "PyTorch finds no"),
+        ("model.family", "sdxl", "of the family sd1"),
+    ],
+)
+def test_what_the_machine_and_the_base_forbid_stands_there(
+    browser: Chromium, served: Served, pictures: Path, path: str, value: Any, words: str
+) -> None:
+    page = served.open(browser)
+    base = page.js("sdDreambooth.store.get('bases')[0].value")
+    found = told(page, {"model.base": base, "concepts.0.folder": str(pictures), path: value})
+    assert words in found[path]
     page.close()
 
 
