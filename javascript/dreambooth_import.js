@@ -32,18 +32,30 @@
 
     function report(told) {
         const { el } = db.dom;
-        const t = db.words.t;
+        const { t, said } = db.words;
         const sorted = [...told.keys].sort((one, other) => FATES.indexOf(one.fate) - FATES.indexOf(other.fate));
-        const rows = sorted.map((one) => el("tr", { class: one.fate === "needs you" ? "dreambooth-needs-you" : "" }, el("td", {}, one.key), el("td", {}, db.presets.text(one.value)), el("td", {}, t(one.fate)), el("td", {}, Object.entries(one.sets).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", "), one.says ? ` ${one.says}` : "")));
         return el(
             "div",
             {},
-            el("p", {}, told.read_as),
-            told.notes.map((one) => el("p", { class: "dreambooth-hint" }, one)),
-            told.missing.length ? el("ul", { class: "dreambooth-findings" }, told.missing.map((one) => el("li", {}, one))) : null,
-            el("table", { class: "dreambooth-table" }, el("thead", {}, el("tr", {}, [t("Key"), t("Value"), t("What became of it"), ""].map((one) => el("th", {}, one)))), el("tbody", {}, rows)),
-            told.differences.map((one) => el("p", {}, `${one.topic}: ${one.tool} ${one.meant}`)),
+            el("p", {}, said(told.read_as)),
+            told.notes.map((one) => el("p", { class: "dreambooth-hint" }, said(one))),
+            told.missing.length ? el("ul", { class: "dreambooth-findings" }, told.missing.map((one) => el("li", {}, lacking(one)))) : null,
+            el("table", { class: "dreambooth-table" }, el("thead", {}, el("tr", {}, [t("Key"), t("Value"), t("What became of it"), ""].map((one) => el("th", {}, one)))), el("tbody", {}, sorted.map(row))),
+            told.differences.map((one) => el("p", {}, `${said(one.topic)}: ${said(one.tool)} ${t("Meant")}: ${said(one.meant)}`)),
         );
+    }
+
+    // "concepts: there are no pictures to train on.": the setting, and what is the matter with it.
+    function lacking(text) {
+        const [, path, rest] = /^([\w.]+): ([^]*)$/.exec(text) || [null, "", text];
+        return path ? `${db.presets.nameOf(path)}: ${db.words.said(rest)}` : db.words.said(rest);
+    }
+
+    function row(one) {
+        const { el } = db.dom;
+        const { t, said } = db.words;
+        const sets = Object.entries(one.sets).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", ");
+        return el("tr", { class: one.fate === "needs you" ? "dreambooth-needs-you" : "" }, el("td", {}, one.key), el("td", {}, db.presets.text(one.value)), el("td", {}, t(one.fate)), el("td", {}, [sets, said(one.says)].filter(Boolean).join(" ")));
     }
 
     db.recipes = { panel };

@@ -108,8 +108,8 @@
                 el("textarea", { class: "dreambooth-input dreambooth-code", rows: 10, readonly: true, spellcheck: "false", "aria-label": name, value: text }),
             ]),
             answer.command ? el("textarea", { class: "dreambooth-input dreambooth-code", rows: 2, readonly: true, "aria-label": t("Command"), value: answer.command }) : null,
-            answer.notes.map((one) => el("p", { class: "dreambooth-hint" }, one)),
-            answer.left_out.length ? el("details", {}, el("summary", {}, t("{count} settings cannot be said there", { count: answer.left_out.length })), el("ul", {}, answer.left_out.map((one) => el("li", {}, one)))) : null,
+            answer.notes.map((one) => el("p", { class: "dreambooth-hint" }, db.words.said(one))),
+            answer.left_out.length ? el("details", {}, el("summary", {}, t("{count} settings cannot be said there", { count: answer.left_out.length })), el("ul", {}, answer.left_out.map((one) => el("li", {}, db.words.said(one))))) : null,
         ];
     }
 

@@ -47,7 +47,7 @@
 
     function option(name, text) {
         const { el } = db.dom;
-        const box = el("input", { type: "checkbox", checked: localStorage.getItem(name) === "1", onchange: () => localStorage.setItem(name, box.checked ? "1" : "0") });
+        const box = el("input", { type: "checkbox", id: `${name}_option`, checked: localStorage.getItem(name) === "1", onchange: () => localStorage.setItem(name, box.checked ? "1" : "0") });
         return el("label", { class: "dreambooth-option" }, box, text);
     }
 

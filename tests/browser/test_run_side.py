@@ -243,3 +243,44 @@ def test_the_performance_wizard_shows_what_it_changes_and_does_nothing_else(
     assert page.js(f"{value}('rates.learning_rate')") == 3e-4
     assert page.errors == []
     page.close()
+
+
+LISTENER = """window.tones = [];
+window.AudioContext = class {
+    constructor() { this.currentTime = 0; this.destination = {}; }
+    createOscillator() {
+        const tone = { frequency: { value: 0 }, connect: (next) => next, stop() {} };
+        tone.start = () => window.tones.push(tone.frequency.value);
+        return tone;
+    }
+    createGain() { return { gain: { value: 0 }, connect: (next) => next }; }
+};"""
+
+
+def test_the_title_follows_and_a_sound_ends_only_where_they_are_wanted(
+    browser: Chromium, served: Served, pictures: Path
+) -> None:
+    page = served.open(browser)
+    page.js(LISTENER)
+    title = page.js("document.title")
+    begin(page, "silent", pictures)
+    assert page.js("document.title") == title
+    show(page, "progress")
+    # Both can be switched while a run is under way.
+    page.press("#dreambooth_title_option")
+    page.wait("/^● \\d+ % silent$/.test(document.title)", 60)
+    page.press("#dreambooth_title_option")
+    page.wait(f"document.title === {json.dumps(title)}")
+    stop(page, "At once, without saving")
+    assert page.js("window.tones") == []
+    page.press("#dreambooth_title_option")
+    page.press("#dreambooth_sound_option")
+    page.js("sdDreambooth.store.put('model', '')")
+    begin(page, "loud", pictures)
+    page.wait("document.title.endsWith(' % loud')", 60)
+    stop(page, "At once, without saving")
+    assert page.js("window.tones") == [660, 880]
+    assert page.js("document.title") == title
+    assert page.errors == []
+    page.js("['sound', 'title'].forEach((one) => localStorage.removeItem(`dreambooth_${one}`))")
+    page.close()

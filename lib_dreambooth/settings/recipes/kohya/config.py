@@ -62,13 +62,15 @@ def import_config(sheet: Sheet, data: Mapping[str, Any], other: Callable[[str], 
 
 def settle_kohya(sheet: Sheet, what: str, script: str = "") -> str:
     """Settles keys that have kohya's names, fills the silence and notes the differences."""
-    why = f" ({script})"
+    sign = ""
     if not script:
         sheet.script, sign = guess_script(sheet)
-        why = f" for {SCRIPT_NAMES[sheet.script]} ({sign})"
     apply(sheet, SCRIPTS, ignored_by_script)
     finish_kohya(sheet)
-    return f"{what}{why}: {TRAINS[sheet.script]}"
+    trains = TRAINS[sheet.script]
+    if script:
+        return f"{what} ({script}): {trains}"
+    return f"{what} for {SCRIPT_NAMES[sheet.script]} ({sign}): {trains}"
 
 
 def finish_kohya(sheet: Sheet) -> None:
