@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lib_dreambooth.jobs.plan import RunPlan
 
 GIB = 1 << 30
+MOST_GB = 1000
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", default="forecast", help="the model that would be trained")
     parser.add_argument(
         "--room", metavar="GB", type=float, help="the device's memory in GiB, in place of what is free here"
+    )
+    parser.add_argument(
+        "--card",
+        metavar="GB",
+        type=card_size,
+        help="settings for a card sold with so much memory, such as 8GB; it need not be here",
     )
     add_models(parser)
 
@@ -41,9 +48,37 @@ def run(args: argparse.Namespace, out: Out) -> int:
     folder = ModelFolder.find(place.dreambooth, args.name)
     with out.counting("Reading pictures") as tell:
         plan = plan_run(sourced, args.name, place.results(), folder, progress=tell)
+    if args.card is not None:
+        say_card(plan, args.card, out)
+        return 0
     room = None if args.room is None else round(args.room * GIB)
     say(plan, forecast_of(plan, room=room), out)
     return 0
+
+
+def card_size(text: str) -> float:
+    """The GB in 8, 8GB or 8 GB."""
+    size = float(text.lower().removesuffix("gb"))
+    if not 0 < size < MOST_GB:
+        raise ValueError(text)
+    return size
+
+
+def say_card(plan: RunPlan, size_gib: float, out: Out) -> None:
+    """What to set for a card of this size, with what it would cost."""
+    from lib_dreambooth.jobs.memory import numbers_of
+    from lib_dreambooth.jobs.suiting import room_of_card, suited
+
+    found = suited(plan.sourced, room_of_card(size_gib), may_change=True, numbers=numbers_of(plan))
+    out.table(rows(found.told.forecast))
+    out.line()
+    for change in found.changes:
+        out.line(change.line())
+    for offer in found.learned:
+        out.line(f"changes what is learned: {', '.join(path for path, _ in offer.changes)} ({offer.about})")
+    room = shown_bytes(found.told.room or 0)
+    out.line(f"peak: {shown_bytes(found.told.forecast.bytes)} of {room}: {verdict(found.told)}")
+    out.result(found.to_json())
 
 
 def say(plan: RunPlan, told: Told, out: Out) -> None:

@@ -16,9 +16,12 @@ from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.precision.devices import peak_of, restart_peak
+from lib_dreambooth.training.precision.resident import resident
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
 
 log = logging.getLogger(__name__)
+# Smaller runs say more about the process than about themselves.
+WORTH_COMPARING = 500_000_000
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Foretold:
     kept: Kept | None = None
     name: str = ""
     steps_per_second: float | None = None
+    before: tuple[int, int] = (0, 0)  # what the process had of the computer's memory, and at its highest
+    late: Callable[[], tuple[Told, str]] | None = None  # the forecast, where it is made for comparison alone
 
     @property
     def taking(self) -> Taking:
@@ -48,16 +53,26 @@ class Foretold:
             self.steps_per_second = event.steps_per_second
 
     def compare(self) -> None:
-        """Keeps what the run took beside what was forecast, so that the next forecast is nearer.
-
-        On a CPU nothing is compared: what a process holds there is not the run's alone.
-        """
-        peak = peak_of(self.device)
-        if self.told is None or self.kept is None or not peak:
+        """Keeps what the run took beside what was forecast, so that the next forecast is nearer."""
+        peak = peak_of(self.device) if self.late is None else self._grown
+        told = self.told
+        if told is None and self.late is not None and peak >= WORTH_COMPARING:
+            try:
+                told, self.name = self.late()
+            except Exception:  # the run has ended well, and that is all that counts
+                log.exception("the run could not be compared with its forecast")
+        if told is None or self.kept is None or not peak:
             return
-        ratios = ratios_of(self.told, peak, self.steps_per_second)
+        ratios = ratios_of(told, peak, self.steps_per_second)
         self.kept.keep_result(self.name, **ratios)
-        log.info("the run took %s of the card, %.2f of the forecast", shown_bytes(peak), ratios["memory"])
+        log.info("the run took %s, %.2f of the forecast", shown_bytes(peak), ratios["memory"])
+
+    @property
+    def _grown(self) -> int:
+        """How much more memory the process had than before; 0 where earlier work had taken as much."""
+        now, most = self.before
+        highest = resident()[1]
+        return highest - now if highest > most else 0
 
 
 def ratios_of(told: Told, peak: int, steps_per_second: float | None) -> dict[str, float]:
@@ -78,19 +93,27 @@ def foretold(
     kept: Kept | None = None,
 ) -> Foretold:
     """Looks at the card as it is now, with the host's models away, and chooses; tells where nothing fits."""
-    if device.partition(":")[0] != "cuda":
-        return Foretold(device)
+    kind = device.partition(":")[0]
     kept = kept or Kept(data_folder())
-    try:
+
+    def forecast() -> tuple[Told, str]:
         plan = plan_run(sourced, folder.name, results, folder, host_device=device)
-        told = forecast_of(plan, kept=kept)
+        return forecast_of(plan, kept=kept, measures=kind == "cuda"), device_here(plan).name
+
+    if kind == "cpu":
+        # There is nothing to choose, and nobody waits for a forecast before the first step.
+        return Foretold(device, None, kept, before=resident(), late=forecast)
+    if kind != "cuda":
+        return Foretold(device)
+    try:
+        told, name = forecast()
     except Exception:  # the run does without a forecast: it is what the settings say then
         log.exception("the run could not be forecast")
         return Foretold(device)
     if told.fits is False:
         emit(Warned(text=sentence(told), where="memory", code="memory-may-not-suffice"))
     restart_peak(device)
-    return Foretold(device, told, kept, device_here(plan).name)
+    return Foretold(device, told, kept, name)
 
 
 def sentence(told: Told) -> str:

@@ -27,7 +27,9 @@ def told(factor: float = 1.0, pace: float = 1.0) -> Told:
 
 
 def test_the_trainer_goes_by_what_was_chosen() -> None:
-    assert Foretold("cuda:0", told()).taking == Taking("some", is_fused=True, is_alone=False, pieces=1, is_in_system=False)
+    assert Foretold("cuda:0", told()).taking == Taking(
+        "some", is_fused=True, is_alone=False, pieces=1, is_in_system=False
+    )
     assert Foretold("cpu").taking == AS_SET
     assert Taking("some").level_for("auto", "cuda") == "some"
     assert Taking("some").level_for("off", "cuda") == "off"
@@ -58,3 +60,27 @@ def test_what_does_not_fit_is_told_with_what_would() -> None:
     assert "4.0 GB" in text
     assert "the card has 3.0 GB" in text
     assert "length.batch_size = 1" in text
+
+
+def test_on_a_cpu_it_is_what_the_process_has_grown_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(tmp_path)
+    need = PhaseNeed((4 * GB, 0, 0, 0, 0, 0), 0)
+    asked: list[str] = []
+
+    def late() -> tuple[Told, str]:
+        asked.append("forecast")
+        return Told(Forecast("cpu", {STEP: need}, Manner()), None, None), "a CPU"
+
+    monkeypatch.setattr(foretelling, "resident", lambda: (6 * GB, 7 * GB))
+    # Another run had taken as much before: nothing is known of this one.
+    Foretold("cpu", None, kept, before=(2 * GB, 7 * GB), late=late).compare()
+    assert not asked
+    run = Foretold("cpu", None, kept, before=(2 * GB, 3 * GB), late=late)
+    assert run.taking == AS_SET
+    run.compare()
+    assert kept.factor("a CPU", "memory") == 1.25
+    # A small run is not worth it.
+    Foretold("cpu", None, kept, before=(7 * GB - 1000, 6 * GB), late=late).compare()
+    assert asked == ["forecast"]
