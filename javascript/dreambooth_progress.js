@@ -29,11 +29,13 @@
         let timer = 0;
         const draw = () => {
             clearTimeout(timer);
-            const wait = drawnAt + DRAW_EVERY_MS - Date.now();
+            const run = db.store.get("run");
+            // What has just come, and an end, are not made to wait.
+            const wait = run && run.finished ? 0 : drawnAt + DRAW_EVERY_MS - Date.now();
             if (wait > 0) timer = setTimeout(draw, wait);
             else {
-                drawnAt = Date.now();
-                show(made, parts, db.store.get("run"));
+                drawnAt = run && run.sequence ? Date.now() : 0;
+                show(made, parts, run);
             }
         };
         db.store.listen(["run", "samples"], draw);
