@@ -35,10 +35,10 @@ THIRD_PARTY: dict[str, set[str]] = {
     "formats": {"torch", "numpy", "safetensors"},
     "diffusion": {"torch", "numpy"},
     "runs": {"torch"},
-    "models": {"torch", "numpy", "PIL", "diffusers", "transformers", "xformers"},
+    "models": {"torch", "numpy", "PIL", "xformers"},
     "data": {"torch", "numpy", "PIL", "onnxruntime"},
     "adapters": {"torch", "numpy", "lycoris"},
-    "sampling": {"torch", "diffusers", "numpy", "PIL"},
+    "sampling": {"torch", "numpy", "PIL"},
     "training": {
         "torch",
         "numpy",
