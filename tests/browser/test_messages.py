@@ -20,6 +20,8 @@ TOLD = """(async () => {
   const {store, plan} = sdDreambooth;
   store.put("values", {"concepts.0.folder": "", ...%s});
   await plan.check();
+  // The page asks a moment later by itself, and only the last answer counts.
+  while (store.get("isChecking")) await new Promise((ended) => setTimeout(ended, 20));
   const fields = [...document.querySelectorAll("#dreambooth_panel_training .dreambooth-field")];
   const told = (one) => one.querySelector(".dreambooth-problem").textContent;
   return Object.fromEntries(fields.filter(told).map((one) => [one.dataset.path, told(one)]));
