@@ -58,7 +58,7 @@ def network(model: LoadedModel, request: pytest.FixtureRequest) -> Iterator[Atta
 def step(model: LoadedModel, network: Attached, count: int = 2) -> dict[str, Tensor]:
     """The UNet's and the text encoder's answers, and all gradients that follow from them."""
     values = torch.linspace(-1.0, 1.0, count * 4 * 8 * 8, dtype=torch.float64).view(count, 4, 8, 8)
-    states = model.encoders[0].module(torch.arange(count * 77).view(count, 77))[0]
+    states = model.encoders[0].module(torch.arange(count * 77).view(count, 77)).last_hidden_state
     answer = model.unet(values.sin(), torch.full((count,), 500), states).sample
     for part in network.parts():
         part.parameter.grad = None
@@ -181,7 +181,7 @@ def test_a_state_is_whole_and_can_be_put_back(model: LoadedModel, network: Attac
 def test_a_part_that_rests_gets_no_gradient(model: LoadedModel, network: Attached) -> None:
     with joined(network):
         network.stop(UNET)
-        states = model.encoders[0].module(torch.arange(77)[None])[0]
+        states = model.encoders[0].module(torch.arange(77)[None]).last_hidden_state
         model.unet(states.new_ones(1, 4, 8, 8), 3, states).sample.sum().backward()
         moved = {part.part for part in network.parts() if part.parameter.grad is not None}
         assert moved == {part.part for part in network.parts()} - {UNET}

@@ -39,7 +39,7 @@ SETTINGS: dict[str, object] = {
 }
 NUM_STEPS, WARM = 8, 1
 
-pytestmark = pytest.mark.skipif(
+needs_one_call = pytest.mark.skipif(
     not fuses_on_cpu(), reason="this PyTorch moves all weights in one call on cards only"
 )
 
@@ -110,6 +110,7 @@ def trained(
     return losses, weights, 0 if stepper.replays is None else stepper.replays.num_played
 
 
+@needs_one_call
 @pytest.mark.parametrize("changes", [{}, {"memory.joined": "off"}], ids=str)
 def test_played_steps_teach_the_same(ready_of: Callable[..., Any], changes: dict[str, object]) -> None:
     wanted, weights, _ = trained(ready_of(changes), None)
@@ -122,6 +123,7 @@ def test_played_steps_teach_the_same(ready_of: Callable[..., Any], changes: dict
         assert float((found[name] - weight).norm() / weight.norm()) < 5e-3, name
 
 
+@needs_one_call
 def test_what_refuses_to_be_recorded_costs_nothing(ready_of: Callable[..., Any]) -> None:
     told: list[str] = []
     told.append("first")
@@ -133,6 +135,7 @@ def test_what_refuses_to_be_recorded_costs_nothing(ready_of: Callable[..., Any])
     assert all(torch.equal(found[name], weight) for name, weight in weights.items())
 
 
+@needs_one_call
 def test_another_loss_ends_it_and_takes_the_step_back(
     ready_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +158,7 @@ def test_another_loss_ends_it_and_takes_the_step_back(
     assert all(torch.equal(found[name], weight) for name, weight in weights.items())
 
 
+@needs_one_call
 def test_what_moved_is_recorded_anew(ready_of: Callable[..., Any]) -> None:
     ready = ready_of()
     made: list[Played] = []
@@ -174,6 +178,7 @@ def test_what_moved_is_recorded_anew(ready_of: Callable[..., Any]) -> None:
     assert len(made) == 2
 
 
+@needs_one_call
 def test_a_loss_that_is_none_moves_nothing(ready_of: Callable[..., Any]) -> None:
     ready = ready_of()
     is_spoilt = torch.zeros((), dtype=torch.bool)

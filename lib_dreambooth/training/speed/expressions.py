@@ -158,7 +158,7 @@ class Read(torch.autograd.Function):
         made, hidden = multiplied(rows, made_of)
         ctx.save_for_backward(rows, hidden)
         ctx.made_of, ctx.shape = made_of, x.shape
-        return in_heads(made, len(x), heads, made_of.count)
+        return in_heads(made, len(x), heads, made_of.num_layers)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -181,7 +181,7 @@ class Entered(torch.autograd.Function):
         made, hidden = multiplied(normed, made_of)
         ctx.save_for_backward(rows, normed, mean, spread, hidden)
         ctx.norm, ctx.made_of, ctx.shape = norm, made_of, x.shape
-        return in_heads(made, len(x), heads, made_of.count)
+        return in_heads(made, len(x), heads, made_of.num_layers)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]

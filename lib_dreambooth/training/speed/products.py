@@ -25,7 +25,7 @@ class Operands(NamedTuple):
     down: Tensor | None  # [n r, I]
     up: Tensor | None  # [n O, r]
     scale: float
-    count: int
+    num_layers: int
     learned_dtype: torch.dtype
     is_learned: bool
     is_map: bool
