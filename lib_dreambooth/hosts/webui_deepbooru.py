@@ -26,8 +26,12 @@ NEEDED = ("np", "torch", "images", "devices")
 def deepbooru_of_webui() -> HostTagger | None:
     """The tagger, where this WebUI has one."""
     module = module_of_webui()
-    booru = getattr(module, "model", None)
-    if module is None or not all(hasattr(booru, name) for name in ("load", "start", "stop", "tag_multi")):
+    booru: Any = getattr(module, "model", None)
+    if (
+        module is None
+        or booru is None
+        or not all(hasattr(booru, name) for name in ("load", "start", "stop", "tag_multi"))
+    ):
         return None
     folder = Path(importlib.import_module("modules.paths").models_path) / FOLDER
     is_here = any(folder.glob(ENDING))
