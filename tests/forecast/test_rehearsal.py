@@ -21,8 +21,8 @@ KINDS = [
     pytest.param({"network": {"kind": "loha"}}, "off", id="loha", marks=slow),
 ]
 IS_OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 2)
-# Where PyTorch 2.1 counts otherwise on meta: numbers, not maps.
-SLACK = 20_000 if IS_OLD else 0
+# Where PyTorch 2.1 counts otherwise on meta: 0.14 % of a step in expressions, measured.
+SLACK = 90_000 if IS_OLD else 0
 
 
 def step(made: Rehearsal, manner: Manner = Manner()) -> Passed:  # noqa: B008 - frozen
