@@ -223,6 +223,15 @@ class Passed(torch.autograd.Function):
         return (of_found, of_made.view(given.shape), None, None, None, *learned, *query_learned)
 
 
+def gelu_back(gradient: Tensor, x: Tensor, into: Tensor) -> None:
+    """The gradient of GELU's input, written into its place."""
+    if gradient.is_meta:
+        # PyTorch 2.1 writes nothing into a place there; forecasts are made on it.
+        into.copy_(ATEN.gelu_backward.default(gradient, x))
+        return
+    ATEN.gelu_backward.grad_input(gradient, x, grad_input=into)
+
+
 class Fed(torch.autograd.Function):
     """Of what the second attention found, and x: x with its output added, and the feed-forward of that."""
 
@@ -262,7 +271,7 @@ class Fed(torch.autograd.Function):
         of_both = torch.empty_like(both)
         of_values, of_gates = of_both.chunk(2, -1)
         torch.mul(of_product, opened, out=of_values)
-        ATEN.gelu_backward.grad_input(of_product.mul_(values), gates, grad_input=of_gates)
+        gelu_back(of_product.mul_(values), gates, of_gates)
         of_normed, wide_learned = gradients(of_both, normed, wide_hidden, ctx.wide)
         assert of_normed is not None
         of_made = ctx.norm.back(of_normed, made, mean, spread).add_(gradient)
