@@ -164,7 +164,7 @@ def fit_of(forecaster: Forecaster, run: Run, base: FileKind, target: Target) -> 
     )
     if not can_fuse and memory.fused_backward != "on":
         fused = (False,)
-    waits = (in_system_memory(run),)
+    waits: tuple[bool, ...] = (in_system_memory(run),)
     if memory.gradients == AUTO and kind == "cuda" and may_wait(run, known):
         waits = (False, True)
     pieces: tuple[int, ...] = (memory.pieces or 1,)

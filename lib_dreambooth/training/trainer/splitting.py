@@ -8,8 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-
-from torch import Tensor
+from typing import Any
 
 from lib_dreambooth.data.feeding.batch import Batch
 from lib_dreambooth.models.encode import TextStates
@@ -44,13 +43,13 @@ def split(batch: Batch, noised: Noised, pieces: int) -> Iterator[tuple[Batch, No
                 masks=None if batch.masks is None else batch.masks[rows],
                 texts=None if batch.texts is None else {k: v[rows] for k, v in batch.texts.items()},
             ),
-            Noised(**{field.name: of_rows(getattr(noised, field.name), rows) for field in fields(noised)}),
+            replace(noised, **_rows_of_all(noised, rows)),
         )
 
 
-def of_rows(values: Tensor | None, rows: slice) -> Tensor | None:
-    """Some rows of what may not be there."""
-    return None if values is None else values[rows]
+def _rows_of_all(noised: Noised, rows: slice) -> dict[str, Any]:
+    found = {field.name: getattr(noised, field.name) for field in fields(noised)}
+    return {name: None if values is None else values[rows] for name, values in found.items()}
 
 
 def texts_of_piece(texts: Texts, captions: Sequence[str], whole: Sequence[str]) -> TextStates:
