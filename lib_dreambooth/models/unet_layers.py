@@ -9,6 +9,8 @@ B: pictures, C: channels, H, W: size of a layer, N: places in it, D: width, M: s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -74,9 +76,12 @@ def attended(query: Tensor, key: Tensor, value: Tensor, num_heads: int, kind: st
             *(one.reshape(count, -1, num_heads, head_width) for one in (query, key, value))
         )
         return found.reshape(query.shape).to(query.dtype)
-    heads = [one.view(count, -1, num_heads, head_width).transpose(1, 2) for one in (query, key, value)]
-    found = in_slices(*heads) if kind == SLICED else F.scaled_dot_product_attention(*heads)
-    return found.transpose(1, 2).reshape(query.shape).to(query.dtype)
+    query, key, value = (
+        one.view(count, -1, num_heads, head_width).transpose(1, 2) for one in (query, key, value)
+    )
+    attend: Callable[..., Tensor] = in_slices if kind == SLICED else F.scaled_dot_product_attention
+    found = attend(query, key, value)
+    return found.transpose(1, 2).reshape(count, -1, width).to(query.dtype)
 
 
 def in_slices(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
