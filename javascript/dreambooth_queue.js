@@ -65,14 +65,15 @@
 
     async function goOn(model) {
         await db.routes.resume(model, {}, 0);
+        db.app.show("progress");
         await db.models.choose(model);
         await refresh();
-        db.app.show("progress");
     }
 
+    // At once: whoever has turned to another panel by then stays there.
     async function look(model) {
-        await db.models.choose(model);
         db.app.show("progress");
+        await db.models.choose(model);
     }
 
     async function discard(model) {

@@ -13,6 +13,8 @@ from lib_dreambooth.base.files import replacing
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import SAMPLERS, PictureSettings
 
+Picture = Image.Image
+
 SHORT_HASH = 10
 
 

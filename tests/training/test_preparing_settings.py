@@ -192,8 +192,8 @@ def test_pictures_are_encoded_in_groups_of_the_size_set(kit: Kit, monkeypatch: p
     def groups(size: int) -> list[int]:
         counts: list[int] = []
 
-        def counting(model: LoadedModel) -> Any:
-            encode = made(model)
+        def counting(model: LoadedModel, *more: Any, **others: Any) -> Any:
+            encode = made(model, *more, **others)
             return lambda pixels: counts.append(len(pixels)) or encode(pixels)  # type: ignore[func-returns-value]
 
         monkeypatch.setattr(epochs, "latent_encoder", counting)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL.Image import Image
 
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.sampling.generator import Generator, Stage
-from lib_dreambooth.sampling.infotext import infotext, save_picture
+from lib_dreambooth.sampling.infotext import Picture, infotext, save_picture
 from lib_dreambooth.training.previews.chosen import Preview, grouped
 
 
@@ -51,7 +50,7 @@ class PreviewArtist:
                         number += 1
                         yield self._written(f"{label}-{number:02d}", preview, picture)
 
-    def _written(self, name: str, preview: Preview, picture: Image) -> Drawn:
+    def _written(self, name: str, preview: Preview, picture: Picture) -> Drawn:
         """One picture's file."""
         request = preview.request
         seed = request.seed or 0
