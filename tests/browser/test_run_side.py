@@ -226,6 +226,8 @@ def test_the_performance_wizard_shows_what_it_changes_and_does_nothing_else(
     named = page.text("#dreambooth_panel_training")
     for name in ("Training Wizard (Person)", "Training Wizard (Object/Style)", "Performance Wizard"):
         assert name in named
+    base = next(served.host.paths.checkpoints.glob("*.safetensors"))
+    page.js(f"sdDreambooth.field.set('model.base', {json.dumps(str(base))})")
     page.js("sdDreambooth.field.set('memory.attention', 'sliced')")
     page.js("sdDreambooth.field.set('precision.mixed', 'no')")
     page.js("sdDreambooth.field.set('rates.learning_rate', 3e-4)")
