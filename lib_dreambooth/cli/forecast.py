@@ -35,9 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Out) -> int:
-    found = run_settings.review(args)
-    run_settings.say_notices(found, out)
-    sourced = found.accepted()
+    sourced = run_settings.accepted(args, out)
     # Only here, so that wrong settings are said at once.
     from lib_dreambooth.jobs.memory import forecast_of
     from lib_dreambooth.jobs.places import library

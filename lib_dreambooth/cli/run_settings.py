@@ -10,6 +10,7 @@ from lib_dreambooth.settings.facts import Facts, installed_packages
 from lib_dreambooth.settings.files import review_file
 from lib_dreambooth.settings.preset import applied, named
 from lib_dreambooth.settings.reading import Review, check, defaults, review_typed
+from lib_dreambooth.settings.sources import Sourced
 
 
 def add(parser: argparse.ArgumentParser, *, file_required: bool = True) -> None:
@@ -40,6 +41,13 @@ def review(args: argparse.Namespace, facts: Facts | None = None) -> Review:
     # Contradictions of the file may be mended by a preset or a flag; what could not be read stays unread.
     unread = [problem for problem in read.problems if problem.code != "contradiction"]
     return Review(typed.sourced, (*unread, *typed.problems), typed.notices)
+
+
+def accepted(args: argparse.Namespace, out: Out) -> Sourced:
+    """The settings with what is worth knowing said; raises SettingsError with everything that is wrong."""
+    found = review(args)
+    say_notices(found, out)
+    return found.accepted()
 
 
 def say_notices(found: Review, out: Out) -> None:

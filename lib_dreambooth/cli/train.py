@@ -40,9 +40,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     if code is not None:
         return code
     count_pictures(args)
-    found = run_settings.review(args)
-    run_settings.say_notices(found, out)
-    sourced = found.accepted()
+    sourced = run_settings.accepted(args, out)
     read_ahead(args, sourced)
     # Only here, so that wrong settings are said at once.
     from lib_dreambooth.jobs.going_on import started_over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from lib_dreambooth import settings
 from lib_dreambooth.adapters.build import attach
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET
+from lib_dreambooth.formats.lora import write_adapter
 from lib_dreambooth.models.encode import TextStyle, encode_prompts
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.settings.schema import Run
+from tests.adapters.variants import few
 from tests.models.tiny import tiny_sd1, tiny_sdxl
 
 
@@ -69,3 +72,14 @@ def as_if_trained(attached: Any, seed: int = 5) -> None:
     for part in attached.parts():
         if not bool(part.parameter.any()):
             part.parameter.copy_(0.1 * torch.randn(part.parameter.shape, generator=generator))
+
+
+def written(model: LoadedModel, folder: Path, kind: str, seed: int) -> Path:
+    """The file of a small network of a kind with values in it."""
+    attached = attached_to(model, network=few(kind))
+    as_if_trained(attached, seed=seed)
+    attached.eject()
+    path = folder / f"{kind.replace(' ', '_')}_{seed}.safetensors"
+    names = names_of(model.source.kind)
+    write_adapter(path, attached.export(), names, metadata={"ss_base_model_version": "sd_v1"})
+    return path

@@ -14,24 +14,12 @@ from torch import Tensor
 
 from lib_dreambooth.adapters.merging import merge_files
 from lib_dreambooth.formats.adapter_names import names_of
-from lib_dreambooth.formats.lora import write_adapter
 from lib_dreambooth.models.encode import Embeddings
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.sampling.loras import LoraUse, loras_at_work
-from tests.adapters.conftest import as_if_trained, attached_to, outputs
-from tests.adapters.variants import few
+from tests.adapters.conftest import outputs, written
 
 DEPENDING = ("ia3", "oft", "glora", "dora")
-
-
-def written(model: LoadedModel, folder: Path, kind: str, seed: int) -> Path:
-    attached = attached_to(model, network=few(kind))
-    as_if_trained(attached, seed=seed)
-    attached.eject()
-    path = folder / f"{kind}{seed}.safetensors"
-    names = names_of(model.source.kind)
-    write_adapter(path, attached.export(), names, metadata={"ss_base_model_version": "sd_v1"})
-    return path
 
 
 def drawn_with(model: LoadedModel, files: Sequence[Path], weight: float) -> tuple[Tensor, ...]:

@@ -100,6 +100,11 @@ def kohya_user(walk: Walk, place: Place, folder: Path) -> None:
     if place.is_quick:
         walk.shorten(FEW)
     walk.line("8 pictures x 40 repeats = 320 visits")
+    train_and_draw(walk, place, name)
+
+
+def train_and_draw(walk: Walk, place: Place, name: str) -> None:
+    """From the guided start to a picture, with the third picture of the walk at the run's end."""
     walk.picture(2)
     walk.press("#dreambooth_start_train")
     walk.ended(name)
@@ -190,13 +195,7 @@ def sdxl_style(walk: Walk, place: Place, folder: Path) -> None:
     if place.is_quick:
         walk.shorten({**FEW, "length.train_for": "2 steps"})
     walk.line("12 pictures x 1 repeat = 12 visits; batch 2 gives 6 batches")
-    walk.picture(2)
-    walk.press("#dreambooth_start_train")
-    walk.ended(name)
-    walk.picture(3)
-    place.send(walk, f"<lora:{name}")
-    place.draw(walk)
-    walk.picture(4)
+    train_and_draw(walk, place, name)
 
 
 def word_and_network(walk: Walk, place: Place, folder: Path) -> None:

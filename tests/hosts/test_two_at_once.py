@@ -14,16 +14,13 @@ import pytest
 import torch
 
 from lib_dreambooth.assets import MINI_CHECKPOINT
-from lib_dreambooth.formats.adapter_names import names_of
-from lib_dreambooth.formats.lora import write_adapter
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.sampling.generator import Generator, Request
 from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import SAMPLERS, PictureSettings
 from lib_dreambooth.tools.mini import MODEL_NAME
-from tests.adapters.conftest import as_if_trained, attached_to
-from tests.adapters.variants import few
+from tests.adapters.conftest import written
 from tests.hosts import webui
 
 pytestmark = pytest.mark.skipif(
@@ -54,16 +51,6 @@ def folder() -> Iterator[Path]:
     finally:
         shutil.rmtree(made, ignore_errors=True)
         webui.call("/sdapi/v1/refresh-loras", {})
-
-
-def written(model: LoadedModel, folder: Path, kind: str, seed: int) -> Path:
-    attached = attached_to(model, network=few(kind))
-    as_if_trained(attached, seed=seed)
-    attached.eject()
-    path = folder / f"{kind.replace(' ', '_')}_{seed}.safetensors"
-    names = names_of(model.source.kind)
-    write_adapter(path, attached.export(), names, metadata={"ss_base_model_version": "sd_v1"})
-    return path
 
 
 def theirs(tags: str) -> np.ndarray:
