@@ -120,7 +120,7 @@ def test_no_memory_before_and_in_the_first_step(
 def test_no_memory_while_pictures_are_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = short(tmp_path)
     real = epochs.latent_encoder
-    monkeypatch.setattr(epochs, "latent_encoder", lambda model: failing(ON_CPU, real(model), at=3))
+    monkeypatch.setattr(epochs, "latent_encoder", lambda *given: failing(ON_CPU, real(*given), at=3))
     told = fails(run, "out-of-memory")
     assert "encoding pictures" in told.what and run.told(Step) == []
     monkeypatch.undo()
@@ -329,7 +329,7 @@ def test_weights_that_are_no_numbers_never_take_a_good_states_place(
 
 
 def test_a_picture_that_becomes_no_number_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def encoder(model: object) -> Any:
+    def encoder(*given: object) -> Any:
         return lambda pixels: (torch.full((1, 4, 8, 8), float("nan")), torch.ones(1, 4, 8, 8))
 
     run = short(tmp_path)
