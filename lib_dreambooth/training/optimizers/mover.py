@@ -97,7 +97,11 @@ class Mover:
             if leave_out is not None:
                 self._move(factor, leave_out)
                 return
-            if factor is not None and found:
+            if factor is not None and self.can_leave_out:
+                # To the same bit as where the library does it.
+                for gradient in found:
+                    gradient.div_(factor.reciprocal())
+            elif factor is not None and found:
                 torch._foreach_mul_(found, factor)
             self.made.step()
             return
