@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,10 +115,13 @@ class Mover:
         self.made.step()
         self.settle(seed if rounds else None, places)
 
-    @property
+    @functools.cached_property
     def can_leave_out(self) -> bool:
         """Whether the library moves nothing where a number on the device says so."""
-        return isinstance(self.made, InOneCall) and not self.is_half
+        if not isinstance(self.made, InOneCall) or self.is_half:
+            return False
+        # PyTorch is told by numbers of its own kind alone.
+        return all(part.parameter.dtype == torch.float32 for part in self.parts)
 
     def _move(self, factor: Tensor | None, leave_out: Tensor) -> None:
         """The same where the device says whether, and the library multiplies by the factor itself."""
