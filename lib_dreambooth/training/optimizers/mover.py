@@ -100,8 +100,8 @@ class Mover:
                 return
             if factor is not None and self.can_leave_out:
                 # To the same bit as where the library does it.
-                for gradient in found:
-                    gradient.div_(factor.reciprocal())
+                for one in found:
+                    one.div_(factor.reciprocal())
             elif factor is not None and found:
                 torch._foreach_mul_(found, factor)
             self.made.step()
