@@ -287,11 +287,12 @@ class Work:
 
     def preview(self, results: list[Result], most: int | None = None) -> None:
         """Draws, all previews or at `most` so many, and puts the first beside the files of the same step."""
-        self.curves.rest()
-        drawn = self.previewer.draw(self.step, most)
         if most is None:
+            # Before: who asks while they are drawn gets others.
             self.control.wants_samples = False
             self._previewed = self.step
+        self.curves.rest()
+        drawn = self.previewer.draw(self.step, most)
         for result in results if drawn else ():
             try:
                 self.saver.exporter.add_preview(result, drawn[0].read_bytes())
