@@ -51,22 +51,24 @@ def keeping_gradients(path: Path, process: Processes) -> None:
 
 
 def carry_on(orders: Sequence[Mapping[str, Any]]) -> None:
-    """One run after the other."""
+    """One run after the other; what is changed for them is put back however they end."""
     torch.set_num_threads(1)
     resolve, clip = preparing.resolve, Optimizer.clip
-    for order in orders:
-        os.environ["MASTER_PORT"] = str(order.get("port", 0))
-        root = Path(order["root"])
+    try:
+        for order in orders:
+            os.environ["MASTER_PORT"] = str(order.get("port", 0))
+            root = Path(order["root"])
+            preparing.resolve, Optimizer.clip = resolve, clip  # type: ignore[method-assign]
+            if order.get("double"):
+                in_double_precision()
+            process = launched()
+            keeping_gradients(root / GRADIENTS, process)
+            if process.is_main:
+                job_of(root, order, process).run()
+            else:
+                assert follow(process) is ("stop_at" not in order)
+    finally:
         preparing.resolve, Optimizer.clip = resolve, clip  # type: ignore[method-assign]
-        if order.get("double"):
-            in_double_precision()
-        process = launched()
-        keeping_gradients(root / GRADIENTS, process)
-        if process.is_main:
-            job_of(root, order, process).run()
-        else:
-            assert follow(process) is ("stop_at" not in order)
-    preparing.resolve, Optimizer.clip = resolve, clip  # type: ignore[method-assign]
 
 
 def job_of(root: Path, order: Mapping[str, Any], process: Processes) -> TrainingJob:
