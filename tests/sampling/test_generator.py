@@ -289,14 +289,15 @@ def test_other_predictions_draw_what_noise_models_draw(
         of_noisy, of_noise = (
             (-((1 - share) ** 0.5), 1.0) if prediction == "v" else (1.0, -((1 - share) ** 0.5))
         )
-        output.sample = (of_noise * noise + of_noisy * noisy) / share**0.5
-        return output
+        return replace(output, sample=(of_noise * noise + of_noisy * noisy) / share**0.5)
 
     settings = replace(SMALL, sampler=sampler, guidance=3.0)
     [noise] = draw(sd1, settings, Request("a cat"))
     handle = sd1.unet.register_forward_hook(told_otherwise)
-    [other] = draw(replace(sd1, prediction=prediction), settings, Request("a cat"))
-    handle.remove()
+    try:
+        [other] = draw(replace(sd1, prediction=prediction), settings, Request("a cat"))
+    finally:
+        handle.remove()
     assert differ(noise, other) <= 1
 
 
