@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lib_dreambooth.adapters.parts import Part, moving_roots, put_back, start_parts, state_of, stop_parts
-from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
 from lib_dreambooth.formats.lora import AdapterModule
 
@@ -65,7 +64,7 @@ class Attached:
         self.adapters = dict(adapters)
         self.strengths = dict.fromkeys({target.part for target in adapters}, 1.0) | dict(strengths or {})
         self._rates = rates or {}
-        self._layers = {target: module_at(roots[target.part], target.path) for target in self.adapters}
+        self._layers = {target: roots[target.part].get_submodule(target.path) for target in self.adapters}
         self._seen = self._layers | dict(seen or {})
         # Layers whose networks are not at work by way of a hook now.
         self._elsewhere: set[Target] = set()

@@ -29,7 +29,6 @@ from lib_dreambooth.adapters.planning import (
     trained_parts,
 )
 from lib_dreambooth.adapters.starting import Start, norms_left_in
-from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.adapters.together import WithWords
 from lib_dreambooth.adapters.whole import TextUse, attach_whole
 from lib_dreambooth.adapters.word_rows import Tokenize
@@ -94,7 +93,7 @@ def attach_network(ground: Ground, roots: Mapping[str, nn.Module], dtype: torch.
     adapters: dict[Target, Beside] = {}
     rates: dict[Target, dict[str, float]] = {}
     for each in planned:
-        new = _new(ground, each, module_at(roots[each.target.part], each.target.path))
+        new = _new(ground, each, roots[each.target.part].get_submodule(each.target.path))
         made = new if start is None else start.beside(each, new)
         adapters[each.target] = made
         plus = each.rate * plus_ratio(network, each.target.part)

@@ -13,7 +13,6 @@ from lib_dreambooth.adapters.attached import Attached, Beside
 from lib_dreambooth.adapters.chaining import seen_after
 from lib_dreambooth.adapters.kinds import beside_from_file
 from lib_dreambooth.adapters.low_rank import NO_DROPOUTS, Dropouts, fresh
-from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
@@ -61,7 +60,7 @@ def attach_file(
         for _, parameter in beside.named_parameters():
             parameter.requires_grad_(False)
     strengths = {part: unet_strength if part == UNET else text_strength for part in roots}
-    seen = seen_after(after, adapters, lambda target: module_at(roots[target.part], target.path))
+    seen = seen_after(after, adapters, lambda target: roots[target.part].get_submodule(target.path))
     attached = Attached(roots, names, adapters, strengths=strengths, seen=seen)
     attached.training(False)
     return attached
@@ -106,7 +105,7 @@ def require_family(kind: FileKind, path: Path, family: str) -> None:
 
 def weight_at(roots: Mapping[str, nn.Module], target: Target) -> nn.Parameter:
     """The weight that an adapter stands beside."""
-    return next(module_at(roots[target.part], target.path).parameters())
+    return next(roots[target.part].get_submodule(target.path).parameters())
 
 
 def place(beside: Beside, device: torch.device, dtype: torch.dtype | None = None) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from lib_dreambooth.adapters.chaining import depends_on_weight, with_weight
 from lib_dreambooth.adapters.lora import fitted, placed_in
-from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import AdapterNames
 from lib_dreambooth.formats.lora import AdapterFile, read_adapter
 
@@ -66,7 +65,7 @@ def _changes(
     for target, module in placed.items():
         if target.part not in roots:
             continue
-        layer = module_at(roots[target.part], target.path)
+        layer = roots[target.part].get_submodule(target.path)
         beside = fitted(file.path, target, module, names, family)
         before = merged.get(layer.get_parameter("weight")) if depends_on_weight(beside) else None
         seen = layer if before is None else with_weight(layer, before)

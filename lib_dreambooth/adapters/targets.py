@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 
-from torch import nn
-
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.links import Shape
@@ -40,10 +38,3 @@ def convolution_targets(names: AdapterNames) -> list[Target]:
 def is_pointwise(shape: Shape) -> bool:
     """Whether a weight is a linear layer's or a 1x1 convolution's."""
     return len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1))
-
-
-def module_at(root: nn.Module, path: str) -> nn.Module:
-    """The module at a path in our naming; transformers 5 has a text model's layers one level higher."""
-    if path.startswith(TEXT_PREFIX) and not hasattr(root, TEXT_PREFIX[:-1]):
-        path = path.removeprefix(TEXT_PREFIX)
-    return root.get_submodule(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from lib_dreambooth.adapters.blocks import is_in_block, original_names
 from lib_dreambooth.adapters.parts import Part, moving_roots, put_back, start_parts, state_of, stop_parts
 from lib_dreambooth.adapters.planning import Ground, nothing_left, rate_of, useless_rates
-from lib_dreambooth.adapters.targets import TEXT_PREFIX
 from lib_dreambooth.base.errors import SettingsError, UserError
 from lib_dreambooth.formats.adapter_names import Target
 from lib_dreambooth.formats.keymap import UNET
@@ -112,7 +111,7 @@ def attach_whole(
     chosen = []
     for part in ground.parts:
         idle = idle_starts(rules.get(part), ground.run.model.clip_skip, roots[part])
-        for name, parameter in own_parameters(roots[part]):
+        for name, parameter in roots[part].named_parameters():
             target = Target(part, name.rpartition(".")[0])
             is_kept = part != UNET or not unet.blocks or _is_in_any(unet.blocks, target, originals)
             rate = rate_of(ground, target) if is_kept and not name.startswith(idle) else 0.0
@@ -123,13 +122,6 @@ def attach_whole(
     return Whole(chosen, dtype)
 
 
-def own_parameters(root: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """A module's parameters by their names in files; transformers 5 lacks the text models' first step."""
-    is_bare = hasattr(root, "embeddings")
-    for name, parameter in root.named_parameters():
-        yield f"{TEXT_PREFIX}{name}" if is_bare else name, parameter
-
-
 def idle_starts(rule: TextUse | None, clip_skip: int, root: nn.Module) -> tuple[str, ...]:
     """How the names of parameters of a text encoder start that nothing reads: no gradient reaches them.
 
@@ -138,7 +130,7 @@ def idle_starts(rule: TextUse | None, clip_skip: int, root: nn.Module) -> tuple[
     if rule is None:
         return ()
     layer = clip_skip if rule.takes_clip_skip else rule.layer
-    num_layers = sum(name.endswith(".layer_norm1.weight") for name, _ in own_parameters(root))
+    num_layers = sum(name.endswith(".layer_norm1.weight") for name, _ in root.named_parameters())
     if rule.is_pooled:
         # The pooled state is made of the last layer.
         return ()

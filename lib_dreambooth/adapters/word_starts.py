@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,10 +41,8 @@ def attach_words(
 
 
 def table_of(root: nn.Module) -> Tensor:
-    """A text encoder's own rows; transformers 5 has them one level higher."""
-    inner: Any = getattr(root, "text_model", root)
-    weight: Tensor = inner.embeddings.token_embedding.weight
-    return weight
+    """A text encoder's own rows."""
+    return root.get_parameter("text_model.embeddings.token_embedding.weight")
 
 
 def rows_of(word: Word, run: Run, tables: Mapping[str, Tensor], tokenize: Tokenize) -> dict[str, Tensor]:

@@ -25,8 +25,6 @@ from lib_dreambooth.models.vae import AutoencoderKL
 
 StateDict = dict[str, Tensor]
 
-TEXT_PREFIX = "text_model."
-
 
 def build_unet(state: StateDict, family: Family, pooled_width: int | None) -> UNet2DConditionModel:
     """A UNet for these tensors, still without them."""

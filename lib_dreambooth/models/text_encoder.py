@@ -20,7 +20,7 @@ from lib_dreambooth.models.families import TextRule
 
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """A transformers CLIP text model and how its family uses it."""
+    """A CLIP text model and how its family uses it."""
 
     part: str
     module: nn.Module
@@ -28,8 +28,8 @@ class TextEncoder:
 
     @property
     def inner(self) -> Any:
-        """The module that has the `encoder` and the last norm; transformers 5 has it one level higher."""
-        return getattr(self.module, "text_model", self.module)
+        """The module that has the `encoder` and the last norm."""
+        return self.module.text_model
 
     @property
     def token_embedding(self) -> nn.Embedding:

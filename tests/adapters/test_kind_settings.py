@@ -11,7 +11,6 @@ import torch
 from lib_dreambooth import settings
 from lib_dreambooth.adapters.dense import Dense
 from lib_dreambooth.adapters.parts import previewing
-from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.settings.facts import Facts
@@ -86,7 +85,7 @@ def test_scalar(sd1: LoadedModel) -> None:
 
 def test_constraint(sd1: LoadedModel) -> None:
     """Blocks may grow, turns do not: beyond the bound a longer block is the same turn."""
-    layer = module_at(sd1.modules[UNET], LAYER)
+    layer = sd1.modules[UNET].get_submodule(LAYER)
     changes = []
     for constraint in (0.0, 0.01):
         found = beside(sd1, kind="oft", rank=8, constraint=constraint)
@@ -102,7 +101,7 @@ def test_constraint(sd1: LoadedModel) -> None:
 
 
 def test_rescaled(sd1: LoadedModel) -> None:
-    layer = module_at(sd1.modules[UNET], LAYER)
+    layer = sd1.modules[UNET].get_submodule(LAYER)
     found = beside(sd1, kind="oft", rank=8, rescaled=True)
     assert sizes(found) == {"oft_blocks": (8, 8, 8), "rescale": (64, 1)}
     found.get_parameter("rescale").data.fill_(1.5)
@@ -127,7 +126,7 @@ def test_full_has_biases_where_the_layer_has(sd1: LoadedModel) -> None:
 def test_dropouts_act_in_steps_and_not_in_previews(sd1: LoadedModel, kind: str, dropout: str) -> None:
     attached = attached_to(sd1, network={**KINDS[kind], **ONE, dropout: 0.6})
     as_if_trained(attached)
-    layer = module_at(sd1.modules[UNET], LAYER)
+    layer = sd1.modules[UNET].get_submodule(LAYER)
     x = torch.randn((3, 7, 256), generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         torch.manual_seed(0)
@@ -146,7 +145,7 @@ def test_dropouts_act_in_steps_and_not_in_previews(sd1: LoadedModel, kind: str, 
 def test_max_norm_shrinks_what_grew_beyond(sd1: LoadedModel, kind: str) -> None:
     attached = attached_to(sd1, network={**few(kind), "train_norms": False})
     as_if_trained(attached)
-    layers = {target: module_at(sd1.modules[target.part], target.path) for target in attached.adapters}
+    layers = {target: sd1.modules[target.part].get_submodule(target.path) for target in attached.adapters}
     lengths = {target: float(each.norm(layers[target])) for target, each in attached.adapters.items()}
     bound = sorted(lengths.values())[len(lengths) // 2]
     shrunk = int(attached.limit_norms(bound))
@@ -213,7 +212,7 @@ def test_a_preview_of_half_strength_is_half_way(sd1: LoadedModel) -> None:
     """Of one layer, where nothing that follows has bent it."""
     attached = attached_to(sd1, network={**KINDS["dora"], **ONE})
     as_if_trained(attached)
-    layer = module_at(sd1.modules[UNET], LAYER)
+    layer = sd1.modules[UNET].get_submodule(LAYER)
     x = torch.randn((2, 5, 256), generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         whole = layer(x)

@@ -15,7 +15,6 @@ from lib_dreambooth.adapters.dense import Dense
 from lib_dreambooth.adapters.lora import attach_file
 from lib_dreambooth.adapters.merging import merge_files
 from lib_dreambooth.adapters.parts import previewing
-from lib_dreambooth.adapters.targets import module_at
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import TEXT, UNET
 from lib_dreambooth.formats.lora import read_adapter, write_adapter
@@ -45,7 +44,7 @@ def merged(model: LoadedModel, changes: Mapping[Any, Mapping[str, Tensor]], shar
     """A copy of the model with shares of the changes in its weights."""
     other = in_double(model)
     for target, tensors in changes.items():
-        layer = module_at(other.modules[target.part], target.path)
+        layer = other.modules[target.part].get_submodule(target.path)
         for name, change in tensors.items():
             layer.get_parameter(name).data += share * change
     return other
@@ -89,7 +88,7 @@ def test_merging_equals_applying(sd1: LoadedModel, kind: str, strength: float) -
     }
     attached.eject()
     for target, module in attached.export().items():
-        weight = module_at(model.modules[target.part], target.path).weight
+        weight = model.modules[target.part].get_submodule(target.path).weight
         if weight.dim() > 1:
             expected = plain_weight(module.parts, module.alpha, weight) - weight
             change = changes[target]["weight"]
@@ -190,7 +189,7 @@ def test_ia3_stands_where_the_webui_reads_it(sd1: LoadedModel) -> None:
     attached = attached_to(sd1, network={"kind": "ia3"})
     attached.eject()
     for target, module in attached.export().items():
-        layer = module_at(sd1.modules[target.part], target.path)
+        layer = sd1.modules[target.part].get_submodule(target.path)
         is_on_input = isinstance(layer, nn.Conv2d) or target.path.endswith((".ff.net.2", ".mlp.fc2"))
         assert int(module.parts["on_input"]) == int(is_on_input)
         inputs_or_outputs = layer.weight.shape[1] if is_on_input else layer.weight.shape[0]
@@ -203,7 +202,7 @@ def test_glora_is_what_webuis_read(sd1: LoadedModel) -> None:
     as_if_trained(attached)
     attached.eject()
     for target, module in attached.export().items():
-        outputs_, inputs, *kernel = module_at(sd1.modules[target.part], target.path).weight.shape
+        outputs_, inputs, *kernel = sd1.modules[target.part].get_submodule(target.path).weight.shape
         if kernel:
             assert set(module.parts) == {"lora_up", "lora_down"}
             continue
@@ -220,7 +219,7 @@ def test_dora_has_a_length_for_each_input(sd1: LoadedModel, kind: str) -> None:
     attached = attached_to(sd1, network=few(kind))
     attached.eject()
     for target, module in attached.export().items():
-        weight = module_at(sd1.modules[target.part], target.path).weight
+        weight = sd1.modules[target.part].get_submodule(target.path).weight
         assert module.parts["dora_scale"].shape == (1, weight.shape[1], *(1 for _ in weight.shape[2:]))
         lengths = weight.transpose(0, 1).flatten(1).norm(dim=1)
         assert torch.allclose(module.parts["dora_scale"].flatten(), lengths)

@@ -10,7 +10,7 @@ import torch
 
 from lib_dreambooth.adapters.lora import attach_file, attach_new
 from lib_dreambooth.adapters.low_rank import LowRank, fresh, from_file
-from lib_dreambooth.adapters.targets import attention_targets, convolution_targets, module_at
+from lib_dreambooth.adapters.targets import attention_targets, convolution_targets
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.formats.adapter_names import AdapterNames, names_of
@@ -64,7 +64,7 @@ def test_equals_merged_weights(
     attached.eject()
     merged = read_model(sd1.source.path, parts=(UNET, TEXT))
     for target, low_rank in trained(names, sd1).items():
-        weight = module_at(merged.modules[target.part], target.path).weight
+        weight = merged.modules[target.part].get_submodule(target.path).weight
         weight.data += low_rank.weight() * (unet if target.part == UNET else text)
     for ours, theirs in zip(found, outputs(merged), strict=True):
         assert torch.allclose(ours, theirs, atol=2e-4)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lib_dreambooth.adapters.build import attach
-from lib_dreambooth.adapters.whole import Whole, own_parameters
+from lib_dreambooth.adapters.whole import Whole
 from lib_dreambooth.base.errors import SettingsError, UserError
 from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import TEXT, TEXT_2, UNET
@@ -41,7 +41,7 @@ def test_exactly_what_gets_a_gradient_is_trained(sd1: LoadedModel, clip_skip: in
     reached = {
         f"{part}.{name}"
         for part, root in model.modules.items()
-        for name, parameter in own_parameters(root)
+        for name, parameter in root.named_parameters()
         if parameter.grad is not None
     }
     assert names == reached
@@ -60,7 +60,7 @@ def test_exactly_what_gets_a_gradient_is_trained_in_sdxl(sdxl: LoadedModel) -> N
     reached = {
         f"{part}.{name}"
         for part, root in model.modules.items()
-        for name, parameter in own_parameters(root)
+        for name, parameter in root.named_parameters()
         if parameter.grad is not None
     }
     assert {part.name for part in trained.parts()} == reached

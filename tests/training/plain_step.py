@@ -17,8 +17,6 @@ from lib_dreambooth.adapters.attached import Attached
 from lib_dreambooth.adapters.low_rank import LowRank
 from lib_dreambooth.adapters.norms import NormDifference
 from lib_dreambooth.adapters.parts import Trainable
-from lib_dreambooth.adapters.targets import module_at
-from lib_dreambooth.adapters.whole import own_parameters
 from lib_dreambooth.data.feeding.batch import Batch
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.models.encode import TextStyle, encode_prompts
@@ -110,7 +108,7 @@ def leaves(model: LoadedModel, ours: Trainable) -> dict[str, Tensor]:
     names = {part.name for part in ours.parts()}
     found = {}
     for part, root in model.modules.items():
-        for name, parameter in own_parameters(root):
+        for name, parameter in root.named_parameters():
             if f"{part}.{name}" in names:
                 parameter.requires_grad_(True)
                 found[f"{part}.{name}"] = parameter
@@ -127,7 +125,7 @@ def _merged(model: LoadedModel, ours: Attached) -> dict[str, Tensor]:
             role: value.detach().clone().requires_grad_(True) for role, value in beside.named_parameters()
         }
         found |= {f"{name}.{role}": leaf for role, leaf in parts.items()}
-        layer = module_at(model.modules[target.part], target.path)
+        layer = model.modules[target.part].get_submodule(target.path)
         if isinstance(beside, NormDifference):
             _replace(layer, "weight", layer.weight.detach() + parts["weight"])
             _replace(layer, "bias", layer.bias.detach() + parts["bias"])

@@ -87,7 +87,7 @@ def test_reading_it_again_gives_the_model(
     result = out.write_checkpoint(model, step=500, epoch=5, trained=(UNET, TEXT))
     again = read_model(result.path, dtype=torch.float32)
     for part in (UNET, TEXT, VAE):
-        ours, read = (module_tensors(part, one.modules[part]) for one in (model, again))
+        ours, read = (module_tensors(one.modules[part]) for one in (model, again))
         assert set(ours) == set(read)
         assert all(torch.equal(read[name], ours[name].to(dtype).float()) for name in ours)
 
@@ -109,7 +109,7 @@ def test_hashes_and_settings(model: LoadedModel, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_averages_and_live_weights_are_two_files(model: LoadedModel, tmp_path: Path) -> None:
     out = exporter(tmp_path, {"saving.precision": "fp32"}, base=base_facts(model))
-    live = module_tensors(UNET, model.unet)
+    live = module_tensors(model.unet)
     averages = {UNET: {name: tensor * 0.5 for name, tensor in live.items()}}
     two = [
         out.write_checkpoint(model, step=500, epoch=5, trained=(UNET,)),
@@ -126,7 +126,7 @@ def test_a_lora_merged_in(model: LoadedModel, tmp_path: Path) -> None:
     replaced = merged(model, {Target(UNET, LAYER): {"weight": lambda: delta}})
     out = exporter(tmp_path, {"saving.precision": "fp32"}, base=base_facts(model))
     result = out.write_checkpoint(model, step=500, epoch=5, replaced=replaced)
-    found, live = read_checkpoint(result.path).parts[UNET], module_tensors(UNET, model.unet)
+    found, live = read_checkpoint(result.path).parts[UNET], module_tensors(model.unet)
     name = f"{LAYER}.weight"
     assert torch.equal(found[name], live[name] + delta)
     assert all(torch.equal(found[other], live[other]) for other in live if other != name)
@@ -138,7 +138,7 @@ def test_files_merged_into_the_base_stay_in(model: LoadedModel, tmp_path: Path) 
     changes = {"saving.precision": "fp32", "model.merge": ["other.safetensors:0.5"]}
     out = exporter(tmp_path, changes, base=base_facts(model))
     result = out.write_checkpoint(model, step=500, epoch=5, trained=(UNET,))
-    found, live = read_checkpoint(result.path).parts[TEXT], module_tensors(TEXT, model.modules[TEXT])
+    found, live = read_checkpoint(result.path).parts[TEXT], module_tensors(model.modules[TEXT])
     assert all(torch.equal(found[name], live[name]) for name in live)
 
 
@@ -247,7 +247,7 @@ def test_a_diffusers_folder(model: LoadedModel, tmp_path: Path) -> None:
     assert result.path == tmp_path / "diffusers" / "mika" / "mika-000500" and result.path.is_dir()
     assert result.size == sum(one.stat().st_size for one in result.path.rglob("*") if one.is_file())
     again = read_model(result.path)
-    ours, read = (module_tensors(UNET, one.unet) for one in (model, again))
+    ours, read = (module_tensors(one.unet) for one in (model, again))
     assert all(torch.equal(read[name], ours[name]) for name in ours)
     assert settings_from_file(result.path).run.draws.seed == 42
     with open_tensors(result.path) as file:
@@ -273,7 +273,7 @@ def test_a_base_that_is_not_there_any_more_costs_nothing_that_was_trained(tmp_pa
     found = read_checkpoint(out.write_checkpoint(model, step=1, epoch=1, trained=(UNET,)).path)
     assert found.kind.family == "sd1"
     for part in (UNET, VAE, TEXT):
-        ours = module_tensors(part, model.modules[part])
+        ours = module_tensors(model.modules[part])
         assert all(torch.equal(found.parts[part][name], ours[name]) for name in ours)
 
 

@@ -247,17 +247,22 @@ def fetch_tagger(call: Call) -> dict[str, Any]:
     paths = call.host.paths
     if call.body.tagger == found.HOSTS:
         return fetch_own(call)
-    if not call.body.may_download:
-        raise UserError(
-            f"this fetches {MODEL.size_bytes / 1e6:.0f} MB over the network.",
-            where=MODEL.url,
-            todo="Say that it may.",
-            code="download-not-allowed",
-        )
+    require_leave(call, MODEL.size_bytes, MODEL.url)
     task = call.site.worker.tasks.start(
         "fetch-tagger", MODEL.name, lambda watching: found.fetch_tagger(paths, watching)
     )
     return task.to_json()
+
+
+def require_leave(call: Call, num_bytes: int, where: str) -> None:
+    """Raises UserError unless the caller has said that this may be fetched."""
+    if not call.body.may_download:
+        raise UserError(
+            f"this fetches {num_bytes / 1e6:.0f} MB over the network.",
+            where=where,
+            todo="Say that it may.",
+            code="download-not-allowed",
+        )
 
 
 def fetch_own(call: Call) -> dict[str, Any]:
@@ -265,13 +270,8 @@ def fetch_own(call: Call) -> dict[str, Any]:
     from lib_dreambooth.jobs import taggers as found
 
     own = found.host_tagger(call.host)
-    if not call.body.may_download and not own.is_here:
-        raise UserError(
-            f"this fetches {own.num_bytes / 1e6:.0f} MB over the network.",
-            where=own.source,
-            todo="Say that it may.",
-            code="download-not-allowed",
-        )
+    if not own.is_here:
+        require_leave(call, own.num_bytes, own.source)
     task = call.site.worker.tasks.start(
         "fetch-tagger", own.name, lambda watching: found.fetch_host_tagger(call.host)
     )

@@ -15,12 +15,11 @@ from lib_dreambooth.formats.checkpoint import kind_of
 from lib_dreambooth.formats.checkpoint_write import Source, loaded
 from lib_dreambooth.formats.container import open_tensors
 from lib_dreambooth.formats.finite import is_finite
-from lib_dreambooth.formats.keymap import TEXT, TEXT_2, VAE
+from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.formats.links import Shape
 from lib_dreambooth.formats.part_sources import Sources, part_sources
 from lib_dreambooth.formats.safetensors_write import Pending
-from lib_dreambooth.models.build import TEXT_PREFIX
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.training.export.facts import BaseFacts
 
@@ -74,7 +73,7 @@ def model_sources(
         parts: dict[str, dict[str, Source]] = {}
         for part, module in model.modules.items():
             if part in from_memory or part not in found.parts:
-                parts[part] = checked(part, {**module_tensors(part, module), **given.get(part, {})})
+                parts[part] = checked(part, {**module_tensors(module), **given.get(part, {})})
             else:
                 parts[part] = dict(found.parts[part])
         # Parts that were never loaded.
@@ -99,21 +98,16 @@ def base_sources(model: LoadedModel, prefer_ema: bool) -> Iterator[Sources]:
             yield part_sources(file, model.source.kind, prefer_ema=prefer_ema, keep_ema=False)
 
 
-def module_tensors(part: str, module: nn.Module) -> dict[str, Tensor]:
+def module_tensors(module: nn.Module) -> dict[str, Tensor]:
     """A module's parameters under our names."""
     inner = getattr(module, COMPILED[:-1], module)
-    # transformers 5 has no inner text model any more.
-    prefix = TEXT_PREFIX if part in (TEXT, TEXT_2) and not hasattr(inner, TEXT_PREFIX[:-1]) else ""
-    return {
-        prefix + name.replace(COMPILED, ""): parameter.detach()
-        for name, parameter in inner.named_parameters()
-    }
+    return {name.replace(COMPILED, ""): parameter.detach() for name, parameter in inner.named_parameters()}
 
 
 def merged(model: LoadedModel, changes: Mapping[Target, Mapping[str, Callable[[], Tensor]]]) -> Replaced:
     """The model's weights with an adapter's changes of each tensor added, each made when it is written."""
     found: dict[str, dict[str, Source]] = {}
-    tensors = {part: module_tensors(part, model.modules[part]) for part in {key.part for key in changes}}
+    tensors = {part: module_tensors(model.modules[part]) for part in {key.part for key in changes}}
     for target, change_of in changes.items():
         for tensor, change in change_of.items():
             name = f"{target.path}.{tensor}"
