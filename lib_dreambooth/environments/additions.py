@@ -1,8 +1,8 @@
 """What a WebUI may lack, and which version of it fits the packages that are there. Pure: no import, no pip.
 
-The versions come from what each wheel asks for and from trying: diffusers 0.32 and newer does not import its
-pipelines under transformers 4.30; LyCORIS 4 registers operators in a way that torch 2.6 and older refuses;
-bitsandbytes 0.46 and newer names a newer torch, and pip would replace the WebUI's to satisfy it.
+The versions come from what each wheel asks for and from trying: LyCORIS 4 registers operators in a way that
+torch 2.6 and older refuses; bitsandbytes 0.46 and newer names a newer torch, and pip would replace the
+WebUI's to satisfy it. diffusers and transformers are not here: networks and samplers are our own.
 """
 
 from __future__ import annotations
@@ -96,7 +96,6 @@ TRAINING = "training"
 # What every WebUI brings and what this program is tested from; never installed, never changed.
 FROM_HOST = {
     "torch": "2.1.2",
-    "transformers": "4.30.2",
     "safetensors": "0.4.2",
     "numpy": "1.26",
     "pillow": "9.5",
@@ -105,21 +104,6 @@ FROM_HOST = {
 }
 
 PACKAGES = (
-    Package(
-        "diffusers",
-        TRAINING,
-        (
-            Fit("0.42.1", {"python": ("3.11", None), "transformers": ("5", None), "torch": ("2.13", None),
-                           "huggingface-hub": ("1.32", "3"), "safetensors": ("0.8", None)}),
-            Fit("0.37.1", {"transformers": ("4.51", None), "torch": ("2.6", None),
-                           "huggingface-hub": ("0.34", "2")}),
-            Fit("0.32.2", {"transformers": ("4.48", None), "torch": ("2.6", None),
-                           "huggingface-hub": ("0.23.2", "1")}),
-            Fit("0.31.0", {"huggingface-hub": ("0.23.2", "1")}),
-        ),
-        works_from="0.29",
-        is_required=True,
-    ),
     Package("msgspec", TRAINING, (Fit("0.22.0"),), works_from="0.18", is_required=True),
     Package("tomlkit", TRAINING, (Fit("0.14.0"),), works_from="0.12", is_required=True),
     Package(

@@ -6,12 +6,14 @@ from lib_dreambooth.environments.places import GIB, Environment, Layer
 
 TESTS = Layer("the test tools", "requirements/test.txt")
 CHECKS = Layer("the checks", "requirements/check.txt")
+# The libraries whose networks and samplers ours are held to. Nothing of the program imports them.
+COMPARED = "what tests compare with"
 
 STANDALONE = Environment(
     name="standalone",
     folder=".venv",
     base=(Layer("the packages", "requirements/standalone.txt"),),
-    for_tests=(TESTS, CHECKS),
+    for_tests=(TESTS, CHECKS, Layer(COMPARED, "requirements/compared.txt")),
     needed_bytes=3 * GIB,
 )
 
@@ -29,7 +31,7 @@ def host(name: str, python: tuple[int, int], needed_bytes: int) -> Environment:
         name=name,
         folder=f".venv-{name}",
         base=(Layer("the host's packages", f"{lock}.txt"), added),
-        for_tests=(TESTS,),
+        for_tests=(TESTS, Layer(COMPARED, f"{lock}-compared.txt")),
         needed_bytes=needed_bytes,
         python=python,
     )

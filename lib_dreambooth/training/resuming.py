@@ -12,7 +12,7 @@ from lib_dreambooth.settings.fields import field_at
 from lib_dreambooth.settings.files import review_text
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.resume_rules import rule_of
-from lib_dreambooth.training.state import Surroundings
+from lib_dreambooth.training.state import PACKAGES, Surroundings
 
 SHORT_HASH = 10
 OTHER_BASE = "The state was trained on another checkpoint."
@@ -108,7 +108,8 @@ def _of_surroundings(then: Surroundings, now: Surroundings) -> Iterator[Differen
         yield Difference("threads", str(then.threads), str(now.threads), True, DIGITS)
     if then.processes != now.processes:
         yield Difference("processes", str(then.processes), str(now.processes), True, DIGITS)
-    for name in sorted({*then.versions, *now.versions}):
+    # States of older versions note packages that nothing computes with any more.
+    for name in sorted(({*then.versions} & {*PACKAGES}) | {*now.versions}):
         old, new = then.versions.get(name, "-"), now.versions.get(name, "-")
         if old != new:
             yield Difference(name, old, new, True, DIGITS)

@@ -19,21 +19,20 @@ from lib_dreambooth.base.errors import FileError
 
 FORM = 1
 # Groups of tensors and of numbers; a group may have either or both.
-TRAINED, OPTIMIZER, EMA, SCALER, SCHEDULE, CURVES = (
+TRAINED, OPTIMIZER, EMA, SCALER, SCHEDULE, CURVES, SPARED = (
     "trained",
     "optimizer",
     "ema",
     "scaler",
     "schedule",
     "curves",
+    "spared",
 )
 # Between a group and the name inside it, which has dots of its own.
 MARK = "/"
 # What changes the last digits of a result.
 PACKAGES = (
     "torch",
-    "diffusers",
-    "transformers",
     "bitsandbytes",
     "lycoris-lora",
     "pytorch-optimizer",

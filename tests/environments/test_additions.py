@@ -74,8 +74,8 @@ OLD_TORCH = ["bitsandbytes==0.45.5", "lycoris-lora==3.4.0", "onnxruntime==1.23.2
 NEW_TORCH = ["bitsandbytes==0.49.2", "lycoris-lora==4.1.3", "onnxruntime==1.23.2"]
 
 FAMILY = [
-    pytest.param((3, 10), A1111, ["diffusers==0.31.0", *OLD_TORCH], id="a1111"),
-    pytest.param((3, 11), A1111, ["diffusers==0.31.0", *OLD_TORCH], id="a1111-py311"),
+    pytest.param((3, 10), A1111, OLD_TORCH, id="a1111"),
+    pytest.param((3, 11), A1111, OLD_TORCH, id="a1111-py311"),
     pytest.param((3, 10), FORGE, ["lycoris-lora==3.4.0", "onnxruntime==1.23.2"], id="forge"),
     pytest.param((3, 10), REFORGE, NEW_TORCH, id="reforge"),
     pytest.param((3, 13), REFORGE, NEW_TORCH, id="reforge-py313"),
@@ -111,6 +111,14 @@ def test_nothing_is_left_to_do_after_it(
     assert additions.missing(host(after, python)) == ()
 
 
+@pytest.mark.parametrize(
+    "change", [{"diffusers": "0.20.0"}, {"huggingface-hub": "0.17.3"}, {"transformers": "4.25.1"}]
+)
+def test_libraries_that_nothing_here_imports_are_not_looked_at(change: dict[str, str]) -> None:
+    as_it_is, changed = additions.plan(host(A1111)), additions.plan(host({**A1111, **change}))
+    assert changed == as_it_is and not set(additions.names()) & set(change)
+
+
 def test_what_is_missing_is_said_until_it_is_there() -> None:
     without = {**A1111, **{each.package.name: each.version for each in additions.plan(host(A1111)).add}}
     del without["lycoris-lora"]
@@ -123,11 +131,10 @@ def test_what_is_missing_is_said_until_it_is_there() -> None:
 @pytest.mark.parametrize(
     ("change", "feature", "words"),
     [
-        ({"huggingface-hub": "0.17.3"}, "training", ["huggingface-hub 0.23.2", "0.17.3"]),
-        ({"huggingface-hub": "1.3.0"}, "training", ["huggingface-hub 0.23.2 up to 1", "1.3"]),
-        ({"diffusers": "0.25.1"}, "training", ["diffusers 0.29 or newer", "0.25.1 is installed and stays"]),
+        ({"msgspec": "0.17.0"}, "training", ["msgspec 0.18 or newer", "0.17 is installed and stays"]),
+        ({"torch": "3.1.0"}, "8-bit optimizers", ["torch 2.0 up to 2.4", "this WebUI has 3.1"]),
         ({"torch": "2.0.1+cu118"}, "training", ["torch 2.1.2", "2.0.1", "Update the WebUI"]),
-        ({"transformers": "4.25.1"}, "training", ["transformers 4.30.2", "4.25.1"]),
+        ({"safetensors": "0.3.1"}, "training", ["safetensors 0.4.2", "0.3.1"]),
         ({"protobuf": "3.19.6"}, "TensorBoard logs", ["protobuf 3.20", "3.19.6"]),
         ({"lycoris-lora": "1.8.3"}, "LoHa, LoKr, (IA)3, DoRA, OFT and GLoRA", ["lycoris-lora 3.0", "1.8.3"]),
     ],
@@ -162,7 +169,7 @@ def test_bitsandbytes_never_asks_for_another_torch() -> None:
 
 
 def test_names_are_what_the_table_asks_for() -> None:
-    assert set(additions.names()) >= {"torch", "diffusers", "huggingface-hub", "protobuf", "onnxruntime-gpu"}
+    assert set(additions.names()) >= {"torch", "msgspec", "lycoris-lora", "protobuf", "onnxruntime-gpu"}
     assert "python" not in additions.names()
 
 

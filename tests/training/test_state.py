@@ -82,7 +82,8 @@ def test_the_machine_is_part_of_the_state() -> None:
     found = surroundings("ab", device="cuda:0")
     assert found.threads == torch.get_num_threads() and found.device == "cuda:0"
     assert found.versions["torch"] == str(torch.__version__)
-    assert {"python", "diffusers", "transformers"} <= set(found.versions)
+    assert {"python", "sd-webui-dreambooth"} <= set(found.versions)
+    assert not {"diffusers", "transformers"} & set(found.versions)
     assert Surroundings.from_json(found.to_json()) == found
 
 

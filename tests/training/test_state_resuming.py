@@ -111,6 +111,12 @@ def test_another_machine_is_said() -> None:
     assert all(one.is_safe for one in found)
 
 
+def test_packages_that_nothing_computes_with_any_more_are_not_told() -> None:
+    saved = scalars(a_run())
+    saved["surroundings"]["versions"] = {**THEN.versions, "diffusers": "0.31.0", "transformers": "4.30.2"}
+    assert differences_on_resume(saved, a_run(), THEN) == []
+
+
 def test_a_new_concept_is_told_by_what_it_says() -> None:
     after = settings.read(
         {"model": {"base": "base.safetensors"}, "concepts": [*CONCEPT["concepts"], {"folder": "/dog"}]}

@@ -90,11 +90,11 @@ def test_another_number_of_threads_and_other_versions_are_said(
     begun: MadeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = saved.versions_here()
-    monkeypatch.setattr(saved, "versions_here", lambda: {**real, "diffusers": "0.1"})
+    monkeypatch.setattr(saved, "versions_here", lambda: {**real, "xformers": "0.1"})
     torch.set_num_threads(2)
     assert begun.go_on().outcome == DONE
     found = differences(begun)
-    assert found["threads"].startswith("threads: 1 -> 2.") and "0.1" in found["diffusers"]
+    assert found["threads"].startswith("threads: 1 -> 2.") and "0.1" in found["xformers"]
     assert "last digits" in found["threads"]
 
 
