@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lib_dreambooth.adapters.dense import Dense
+from lib_dreambooth.adapters.dropping import Piece
+from lib_dreambooth.adapters.low_rank import LowRank
 from lib_dreambooth.adapters.parts import Part, moving_roots, put_back, start_parts, state_of, stop_parts
 from lib_dreambooth.formats.adapter_names import AdapterNames, Target
+from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.lora import AdapterModule
 
 
@@ -138,6 +142,22 @@ class Attached:
         """Whether dropouts act."""
         for adapter in self.adapters.values():
             adapter.train(is_on)
+
+    @contextmanager
+    def in_piece(self, piece: Piece) -> Iterator[None]:
+        """While inside, the UNet is given these rows of a batch, and what is drawn is drawn for all of it."""
+        beside = [
+            adapter
+            for target, adapter in self.adapters.items()
+            if target.part == UNET and isinstance(adapter, LowRank | Dense)
+        ]
+        try:
+            for adapter in beside:
+                adapter.piece = piece
+            yield
+        finally:
+            for adapter in beside:
+                adapter.piece = None
 
     def strength(self, value: float) -> None:
         """How much of it acts, in every part; at 0 the model answers as if it were not there, bit for bit."""

@@ -29,6 +29,7 @@ from lib_dreambooth.adapters.changes import (
     change_of,
     product_of,
 )
+from lib_dreambooth.adapters.dropping import Piece, dropped
 from lib_dreambooth.adapters.low_rank import NO_DROPOUTS, Dropouts, convolving
 from lib_dreambooth.formats.lora import AdapterModule
 
@@ -73,6 +74,7 @@ class Dense(nn.Module):
         # Files carry it in float32: what was trained with is what a reader finds.
         self.alpha = None if alpha is None else float(torch.tensor(alpha, dtype=torch.float32))
         self.dropouts = dropouts
+        self.piece: Piece | None = None
         self.is_on_input = is_on_input
         trained = parts if scalar is None else {**parts, SCALAR: scalar}
         for name, tensor in trained.items():
@@ -119,7 +121,7 @@ class Dense(nn.Module):
         else:
             found = added(x)
         if drops.values:
-            found = F.dropout(found, drops.values)
+            found = dropped(found, drops.values, self.piece)
         return torch.add(output, found, alpha=strength)
 
     def _added(self, x: Tensor, *, layer: nn.Module, kept: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib_dreambooth.adapters.changes import low_rank_product
+from lib_dreambooth.adapters.dropping import Piece, dropped, kept_ranks
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.formats.links import Shape
 from lib_dreambooth.formats.lora import AdapterModule, lora_shapes
@@ -56,6 +57,7 @@ class LowRank(nn.Module):
         # Files carry it in float32: what was trained with is what a reader finds.
         self.alpha = float(torch.tensor(alpha, dtype=torch.float32))
         self.dropouts = dropouts
+        self.piece: Piece | None = None
 
     @property
     def rank(self) -> int:
@@ -74,9 +76,9 @@ class LowRank(nn.Module):
             return output
         hidden = self._lowered(x.to(output.dtype), layer)
         if drops.values:
-            hidden = F.dropout(hidden, drops.values)
+            hidden = dropped(hidden, drops.values, self.piece)
         if drops.ranks:
-            hidden = hidden * _kept_ranks(hidden, drops.ranks)
+            hidden = hidden * kept_ranks(hidden, drops.ranks, self.piece)
             scale /= 1.0 - drops.ranks
         up = self.up.to(output.dtype)
         if up.dim() == 4:
@@ -177,18 +179,6 @@ def from_file(module: AdapterModule, shape: Shape, dropouts: Dropouts = NO_DROPO
 def convolving(layer: nn.Conv2d) -> Any:
     """How a convolution goes over its input, for `F.conv2d`."""
     return {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-
-
-def _kept_ranks(hidden: Tensor, chance: float) -> Tensor:
-    """For each picture which ranks stay, in the shape that multiplies `hidden`."""
-    is_map = hidden.dim() == 4
-    batch, rank = hidden.shape[0], hidden.shape[1] if is_map else hidden.shape[-1]
-    kept = torch.rand((batch, rank), device=hidden.device) > chance
-    if is_map:
-        kept = kept[:, :, None, None]
-    elif hidden.dim() == 3:
-        kept = kept[:, None, :]
-    return kept.to(hidden.dtype)
 
 
 def reshaped(tensor: Tensor, shape: Shape) -> Tensor | None:

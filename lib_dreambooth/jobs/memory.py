@@ -30,7 +30,6 @@ from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse,
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.checkpointing import checkpointing
 from lib_dreambooth.training.precision.devices import Ability, ability_of, choose_device, name_of, room_on
-from lib_dreambooth.training.trainer.splitting import may_split
 from lib_dreambooth.training.trainer.trainer import shortened
 
 # Latents: mean and spread in float32, four channels, a cell for 64 pixels.
@@ -168,7 +167,7 @@ def fit_of(forecaster: Forecaster, run: Run, base: FileKind, target: Target) -> 
     if memory.gradients == AUTO and kind == "cuda" and may_wait(run, known):
         waits = (False, True)
     pieces: tuple[int, ...] = (memory.pieces or 1,)
-    if not memory.pieces and room is not None and may_split(run):
+    if not memory.pieces and room is not None:
         pieces = pieces_for(run.length.batch_size)
     if kind == "cpu" and room is None:
         # Nothing is known about the room: as the trainer does it.

@@ -17,6 +17,14 @@ from lib_dreambooth.base.files import unwritable
 # How memory's end is told where it has no exception of its own: by the CPU, by cuDNN, by older versions.
 SIGNS = ("out of memory", "not enough memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 OF_SYSTEM = ("DefaultCPUAllocator", "not enough memory")
+TODO = (
+    "Close other programs, or choose a smaller resolution or batch size, Gradient Checkpointing or half "
+    "precision; then go on from the last state."
+)
+AT_LAST = (
+    "Blocks were computed twice and batches split already, as far as that can be. Close other programs, or "
+    "choose a smaller resolution, an 8-bit optimizer, half precision or fewer parts to train."
+)
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -38,15 +46,14 @@ def sentence_for(error: BaseException, doing: str) -> UserError | None:
     return None
 
 
-def out_of_memory(error: BaseException, doing: str) -> UserError:
-    """The sentence for memory that did not suffice."""
+def out_of_memory(error: BaseException, doing: str, *, is_last: bool = False) -> UserError:
+    """The sentence for memory that did not suffice; `is_last` where all that changes nothing was tried."""
     is_of_system = isinstance(error, MemoryError) or any(sign in str(error) for sign in OF_SYSTEM)
     memory = "the computer's memory" if is_of_system else "the graphics card's memory"
     return UserError(
         f"{memory} did not suffice for {doing}. What was saved before is as it was.",
         where="memory",
-        todo="Close other programs, or choose a smaller resolution or batch size, Gradient Checkpointing or "
-        "half precision; then go on from the last state.",
+        todo=AT_LAST if is_last else TODO,
         code="out-of-memory",
     )
 

@@ -29,6 +29,7 @@ from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.models.encode import NO_EMBEDDINGS, Embeddings
+from lib_dreambooth.models.families import Family
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.models.read import read_model
 from lib_dreambooth.runs.events import Event, Phase, Warned
@@ -63,7 +64,6 @@ from lib_dreambooth.training.trainer.base_answers import (
     stored_bytes,
 )
 from lib_dreambooth.training.trainer.control import Control
-from lib_dreambooth.training.trainer.mishaps import trim_heap
 from lib_dreambooth.training.trainer.placing import Places
 from lib_dreambooth.training.trainer.ready import Materials, Ready
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
@@ -101,12 +101,16 @@ class Preparer:
     _places: Places | None = None
 
     def read(self) -> LoadedModel:
-        """The base with its merged files, frozen, in system memory: parts come to the card in their turn."""
+        """The base with its merged files, frozen, in system memory: parts come to the card in their turn.
+
+        The UNet comes from the file in the precision that it is used in, all else when it is needed.
+        """
         self.emit(Phase(name=READING))
         self.control.check()
         settings = self.run.model
         model = read_model(
             settings.base,
+            dtype=None if settings.merge else self._read_as,
             vae_path=settings.vae or None,
             prefer_ema=settings.ema_weights,
             expect_family=None if settings.family == "auto" else settings.family,
@@ -114,19 +118,22 @@ class Preparer:
         self.control.check()
         # What the settings say of the base holds for everything that is drawn with it too.
         model.prediction = trained_prediction(settings.prediction, model.prediction)
-        family = model.family
-        self.arithmetic = resolve(
-            self.run.precision, ability_of(self.device), is_half_vae_safe=family.is_half_vae_safe
-        )
+        self._resolve(model.family)
         if settings.merge:
-            merge_files(settings.merge, model.modules, names_of(model.source.kind), family.name)
-        for part in model.modules:
-            model.to(part, "cpu", self._dtype_of(part))
-            # What the part was before is as large again on a CPU.
-            trim_heap()
+            merge_files(settings.merge, model.modules, names_of(model.source.kind), model.family.name)
         if self.run.memory.channels_last == "on":
             model.unet.to(memory_format=torch.channels_last)
         return model
+
+    def _read_as(self, family: Family, part: str) -> torch.dtype | None:
+        """The UNet is at work soon, and alone has to be read in another precision for nothing otherwise."""
+        self._resolve(family)
+        return self._dtype_of(part) if part == UNET else None
+
+    def _resolve(self, family: Family) -> None:
+        self.arithmetic = resolve(
+            self.run.precision, ability_of(self.device), is_half_vae_safe=family.is_half_vae_safe
+        )
 
     def _dtype_of(self, part: str) -> torch.dtype:
         if part == VAE:
@@ -180,6 +187,7 @@ class Preparer:
             self._places = Places(
                 model,
                 self.device,
+                {part: self._dtype_of(part) for part in model.modules},
                 keeps_all=keeps_all,
                 is_alone=self.taking.leaves_for(self.run.memory.unload),
             )

@@ -204,7 +204,7 @@ class Saver:
             saved.TRAINED: ready.trained.state(),
             saved.OPTIMIZER: moved,
         }
-        found: dict[str, Any] = {saved.OPTIMIZER: tree, saved.CURVES: dict(numbers)}
+        found: dict[str, Any] = {saved.OPTIMIZER: tree, **numbers}
         if ready.averages is not None:
             tensors[saved.EMA], found[saved.EMA] = ready.averages.state()
         if ready.scale is not None:

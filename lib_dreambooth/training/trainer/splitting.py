@@ -1,6 +1,7 @@
 """A micro-batch taken in pieces one after the other: less memory, the same gradient but for rounding.
 
-Noise, timesteps and shares are those of the whole batch, and captions are as long as in it.
+Noise, timesteps, shares and what networks leave out by chance are those of the whole batch, and captions are
+as long as in it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from lib_dreambooth.training.objective.noised import Noised
 from lib_dreambooth.training.trainer.texts import Texts
 
 
-def may_split(run: Run) -> bool:
-    """Whether it changes nothing but rounding: dropout is drawn for all rows of a batch at once."""
+def has_dropout(run: Run) -> bool:
+    """Whether anything of the network is left out by chance."""
     network = run.network
-    return not (network.dropout or network.rank_dropout or network.module_dropout)
+    return bool(network.dropout or network.rank_dropout or network.module_dropout)
+
+
+def more_pieces(pieces: int, batch_size: int) -> int | None:
+    """The next number of pieces: half as large, down to single pictures; None where they are single."""
+    return min(2 * pieces, batch_size) if pieces < batch_size else None
 
 
 def rows_of(count: int, pieces: int) -> list[slice]:
@@ -30,10 +36,11 @@ def rows_of(count: int, pieces: int) -> list[slice]:
     return [slice(start, end) for start, end in itertools.pairwise(ends)]
 
 
-def split(batch: Batch, noised: Noised, pieces: int) -> Iterator[tuple[Batch, Noised]]:
-    """The batch and its noise in so many pieces, in the same order."""
+def split(batch: Batch, noised: Noised, pieces: int) -> Iterator[tuple[slice, Batch, Noised]]:
+    """The batch and its noise in so many pieces, in the same order, each with its rows."""
     for rows in rows_of(len(batch.captions), pieces):
         yield (
+            rows,
             replace(
                 batch,
                 captions=batch.captions[rows],
@@ -60,3 +67,10 @@ def texts_of_piece(texts: Texts, captions: Sequence[str], whole: Sequence[str]) 
     count = len(captions)
     pooled = None if found.pooled is None else found.pooled[:count]
     return TextStates(tuple(states[:count] for states in found.states), pooled)
+
+
+def texts_of_rows(texts: Texts, captions: Sequence[str], whole: Sequence[str], rows: slice) -> TextStates:
+    """The same from the states of all captions: what encoders leave out is drawn for all of them."""
+    found = texts(whole)
+    pooled = None if found.pooled is None else found.pooled[rows]
+    return TextStates(tuple(states[rows] for states in found.states), pooled)

@@ -11,6 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lib_dreambooth.adapters.dropping import Piece
+from lib_dreambooth.adapters.together import network_in
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.cache.latents import Moments
 from lib_dreambooth.data.feeding.batch import Batch, draw_latents
@@ -18,11 +20,12 @@ from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.micro_step import StatesOf, micro_step
 from lib_dreambooth.training.objective.noised import Losses, Noised
+from lib_dreambooth.training.optimizers.before_move import BeforeMove
 from lib_dreambooth.training.optimizers.fused import moving_in_backward
 from lib_dreambooth.training.trainer.awaited import NOT_FINITE, Awaited, Stepped, not_finite
 from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.replaying import Replays
-from lib_dreambooth.training.trainer.splitting import split, texts_of_piece
+from lib_dreambooth.training.trainer.splitting import has_dropout, split, texts_of_piece, texts_of_rows
 
 SEED_BITS = 62
 # Of what is ready, and of what notes that nothing may move any more.
@@ -46,6 +49,7 @@ class Stepper:
         self.pieces = ready.pieces
         # While true, an error may leave some weights moved and others not.
         self.is_moving = False
+        self._has_moved = False
 
     def take(self, step: int, batches: Sequence[Batch]) -> Stepped | Awaited:
         """The step of this number, counted from 0. Raises, now or with its numbers, where a loss is none.
@@ -89,8 +93,7 @@ class Stepper:
         norm = optimizer.clip()
         # Both at once: what is none stays none times 0.
         self._is_spoilt.logical_or_(((loss + norm.to(loss)) * 0.0).isnan())
-        self.is_moving = True
-        with own_chance(ready, step, MOVE):
+        with self._first_move_taken_back(), own_chance(ready, step, MOVE):
             optimizer.step(leave_out=self._is_spoilt.float())
         optimizer.zero_grad(ready.run.memory.set_to_none)
         return loss, norm
@@ -110,13 +113,28 @@ class Stepper:
             optimizer.zero_grad()
             self._overflowed(step)
             return Stepped(step, loss, norm, moved=False)
-        self.is_moving = True
-        with own_chance(ready, step, MOVE):
+        with self._first_move_taken_back(), own_chance(ready, step, MOVE):
             optimizer.step()
         if ready.scale is not None:
             ready.scale.update(is_finite=True)
         optimizer.zero_grad(ready.run.memory.set_to_none)
         return Stepped(step, loss, norm)
+
+    @contextmanager
+    def _first_move_taken_back(self) -> Iterator[None]:
+        """Weights move inside. Where memory ends before the first of them has, nothing is left of that.
+
+        What an optimizer remembers gets its memory with the first move: later ones take little more.
+        """
+        before = None if self._has_moved else BeforeMove(self.ready.optimizer)
+        self.is_moving = True
+        try:
+            yield
+        except Exception:
+            if before is not None:
+                self.is_moving = not before.restore()
+            raise
+        self._has_moved = True
 
     def _in_backward(self, step: int, batches: Sequence[Batch]) -> Stepped:
         """Moves each weight as soon as its gradient is known."""
@@ -142,23 +160,32 @@ class Stepper:
         if batch.plan.is_idle and not ready.process.is_alone:
             # It only keeps this process in time with the others, and they wait for its gradients alone.
             return torch.zeros(())
-        with own_chance(ready, step, ready.process.place_of(number)):
+        place = ready.process.place_of(number)
+        with own_chance(ready, step, place):
             found = []
-            for losses in self._losses_of_pieces(batch):
+            for losses in self._losses_of_pieces(step, place, batch):
                 if losses.total.requires_grad:
                     (losses.total * scale).backward()
                 found.append(losses.total.detach())
         return found[0] if len(found) == 1 else torch.stack(found).sum()
 
-    def _losses_of_pieces(self, batch: Batch) -> Iterator[Losses]:
+    def _losses_of_pieces(self, step: int, place: int, batch: Batch) -> Iterator[Losses]:
         """One after the other: the gradient of one is taken before the next."""
+        ready = self.ready
         if self.pieces == 1:
             yield self._losses(batch)
             return
         batch, noised = self._noised(batch)
-        for piece, own in split(batch, noised, self.pieces):
-            texts = partial(texts_of_piece, self.ready.texts, whole=batch.captions)
-            yield losses_of(self.ready, piece, own, texts)
+        network = network_in(ready.trained) if has_dropout(ready.run) else None
+        for rows, piece, own in split(batch, noised, self.pieces):
+            if network is None:
+                texts: StatesOf = partial(texts_of_piece, ready.texts, whole=batch.captions)
+                yield losses_of(ready, piece, own, texts)
+                continue
+            # Each piece finds the draws that the whole batch would have found, and takes its rows of them.
+            texts = partial(texts_of_rows, ready.texts, whole=batch.captions, rows=rows)
+            with own_chance(ready, step, place), network.in_piece(Piece(rows, len(batch.captions))):
+                yield losses_of(ready, piece, own, texts)
 
     def _losses(self, batch: Batch) -> Losses:
         return losses_of(self.ready, *self._noised(batch))

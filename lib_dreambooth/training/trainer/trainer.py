@@ -28,7 +28,6 @@ from lib_dreambooth.runs.events import (
     finished_with,
 )
 from lib_dreambooth.settings.schema import Run
-from lib_dreambooth.training import state as saved
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.precision.attention import attention
 from lib_dreambooth.training.precision.compiling import compiled, compiles, why_not
@@ -189,7 +188,7 @@ class Trainer:
         for difference in found:
             self.emit(Warned(text=difference.line(), where=difference.field, code="changed-on-resume"))
         restore(ready, state)
-        self._numbers = state.numbers.get(saved.CURVES, {})
+        self._numbers = state.numbers
 
     def _settle(self, ready: Ready, given_back: ExitStack) -> None:
         """What the steps want of the model."""
@@ -214,6 +213,7 @@ class Trainer:
         ready.trained.training(True)
         self.emit(Phase(name=TRAINING, done=self.step, total=ready.length.total_steps))
         level = self.taking.level_for(ready.run.memory.checkpointing, self.device.type)
+        level = work.spared.level_from(level)
         with (
             shortened(ready.run, ready.trained, ready.model.unet),
             self._compiled(ready),

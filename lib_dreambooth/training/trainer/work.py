@@ -17,9 +17,10 @@ from lib_dreambooth.data.feeding.feed import feed
 from lib_dreambooth.runs.commands import StopAfterStep, StopAtEpochEnd, StopWithoutSaving
 from lib_dreambooth.runs.events import CANCELLED, DISCARDED, DONE, Event, Phase, Validated, Warned
 from lib_dreambooth.settings.sections.saving import KINDS
+from lib_dreambooth.training import state as saved
 from lib_dreambooth.training.export.result import DIFFUSERS, Result
 from lib_dreambooth.training.objective.prior import class_weights
-from lib_dreambooth.training.precision.devices import room_of
+from lib_dreambooth.training.precision.devices import name_of, room_of
 from lib_dreambooth.training.precision.sparing import Sparing
 from lib_dreambooth.training.previews.chosen import captions_shown, previews_of
 from lib_dreambooth.training.previews.drawing import PreviewArtist
@@ -34,10 +35,12 @@ from lib_dreambooth.training.trainer.measuring import measure, measured_batches
 from lib_dreambooth.training.trainer.mishaps import (
     give_memory_back,
     is_out_of_memory,
+    out_of_memory,
     release,
     sentence_for,
 )
 from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.relief import Spared, relieve
 from lib_dreambooth.training.trainer.replaying import Replays, replays_of
 from lib_dreambooth.training.trainer.sampling import Previewer
 from lib_dreambooth.training.trainer.saving import STATE, Saver
@@ -49,18 +52,13 @@ log = logging.getLogger(__name__)
 TRAINING, VALIDATING = "training", "validating"
 # Threads that put batches together, and how many batches they are ahead.
 WORKERS, AHEAD = 2, 4
-SPARING = {
-    "some": "The largest blocks are computed twice from here on.",
-    "on": "All blocks are computed twice from here on.",
-    "offload": "All blocks are computed twice from here on, with what they keep in system memory.",
-}
 # Elsewhere a full card is an error.
 SPILLS = sys.platform == "win32"
 AT_ONCE = (StopAfterStep, StopWithoutSaving)
 
 
 class Work:
-    """Takes the steps; `step` is how many of the run are done, `numbers` what a state keeps of its curves."""
+    """Takes the steps; `step` is how many are done, `numbers` what the state had of them beside tensors."""
 
     def __init__(
         self,
@@ -88,13 +86,18 @@ class Work:
         self.stepper = Stepper(ready, self._part_stopped, self._replays)
         self.batches = Forgiving(ready.assembler, emit)
         self.curves = Curves(ready)
-        self.curves.load(numbers or {})
+        self.curves.load((numbers or {}).get(saved.CURVES, {}))
         self.saves = Regular(run.saving.every, length)
         self.states = Regular(state_interval(run), length)
         self.samples = Regular(run.previews.every, length)
         self.validations = Regular(run.validation.every, length)
         self.rests = Regular(run.length.pause_every, length)
         self.sparing: Sparing | None = None
+        # What memory made of earlier parts of the run, and then of this one.
+        self.spared = Spared.from_json((numbers or {}).get(saved.SPARED, {}), name_of(ready.device))
+        self._tried = self.spared
+        if not ready.is_fused:
+            self.stepper.pieces = max(self.stepper.pieces, self.spared.pieces)
         self.watch = Watch()
         self._last_state = step
         self._previewed = -1
@@ -183,6 +186,8 @@ class Work:
     def _take(self, batches: list[Batch]) -> None:
         begun = time.monotonic()
         stepped = self._stepped(batches)
+        # What helped: a run that ends all the same may go on where more memory is free.
+        self.spared = self._tried
         if SPILLS and self.watch.add(time.monotonic() - begun, *room_of(self.ready.device)):
             self._spare("the card is full and steps take many times as long as before")
         self.step += 1
@@ -199,27 +204,23 @@ class Work:
             try:
                 return self.stepper.take(self.step, batches)
             except Exception as error:
-                if not self._may_repeat(error):
+                # Other processes wait for this one's gradients.
+                can = not self.stepper.is_moving and self.ready.process.is_alone
+                if not can or not is_out_of_memory(error):
                     raise
+                if not self._spare("memory did not suffice"):
+                    raise out_of_memory(error, TRAINING, is_last=True) from error
                 release(error)
             self.ready.optimizer.zero_grad()
             give_memory_back()
 
-    def _may_repeat(self, error: Exception) -> bool:
-        # Other processes wait for this one's gradients.
-        can = is_out_of_memory(error) and not self.stepper.is_moving and self.ready.process.is_alone
-        return can and self._spare("memory did not suffice")
-
     def _spare(self, why: str) -> bool:
-        """Computes more of the model twice from here on; whether there was more to do."""
-        level = None if self.sparing is None else self.sparing.raise_level()
-        if level is None:
+        """Takes steps more sparingly from here on; whether there was a way to."""
+        if self.sparing is None or (found := relieve(self.sparing, self.stepper)) is None:
             return False
-        if self.stepper.replays is not None:
-            # They hold memory, and know of no other level.
-            self.stepper.replays.drop()
-        text = f"step {self.step + 1}: {why}. {SPARING[level]} The result is the same, steps take longer."
-        self.emit(Warned(text=text, where="memory.checkpointing", code="saving-memory"))
+        self._tried = Spared(name_of(self.ready.device), self.sparing.level, self.stepper.pieces)
+        text = f"step {self.step + 1}: {why}. {found.text}"
+        self.emit(Warned(text=text, where=found.where, code="saving-memory"))
         return True
 
     def _rescue(self) -> None:
@@ -277,7 +278,10 @@ class Work:
         if not kinds:
             return []
         self.curves.rest()
-        results = self.saver.save(kinds, self.step, self.curves.state(), reason, is_final=is_final)
+        numbers: dict[str, Any] = {saved.CURVES: self.curves.state()}
+        if self.spared.device:
+            numbers[saved.SPARED] = self.spared.to_json()
+        results = self.saver.save(kinds, self.step, numbers, reason, is_final=is_final)
         if STATE in kinds:
             self._last_state = self.step
         paths = {result.path for result in results}
