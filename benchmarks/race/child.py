@@ -2,7 +2,7 @@
 
     python benchmarks/race/child.py PORT STARTED PROGRAM FOLDER SIZE ARGUMENTS...
 
-`PROGRAM` is "ours", "plain" or "kohya", `FOLDER` where that lies.
+`PROGRAM` is "ours", "plain", "kohya" or "diffusers", `FOLDER` where that lies.
 """
 
 from __future__ import annotations
@@ -26,13 +26,18 @@ def main() -> None:
         from benchmarks.race.plain import make_plain
 
         make_plain()
-    if program != "kohya":
+    if program == "kohya":
+        from benchmarks.race.kohya import train as train_kohya
+
+        train_kohya(Path(folder), size, arguments)
+    elif program == "diffusers":
+        from benchmarks.race.diffusers_scripts import train as train_diffusers
+
+        train_diffusers(Path(folder), arguments)
+    else:
         from lib_dreambooth.app import main as train
 
         sys.exit(train(arguments))
-    from benchmarks.race.kohya import train as train_kohya
-
-    train_kohya(Path(folder), size, arguments)
 
 
 if __name__ == "__main__":

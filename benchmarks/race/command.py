@@ -23,6 +23,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     found.add_argument(
         "--peer-python", default=sys.executable, help="a Python with its packages; default: this one"
     )
+    found.add_argument(
+        "--diffusers", type=Path, help="the folder of diffusers' sources, for the commands that measure it"
+    )
+    found.add_argument(
+        "--diffusers-python", default=sys.executable, help="a Python with its packages; default: this one"
+    )
     found.add_argument("--folder", type=Path, help="where files are made for as long as this runs")
     found.add_argument("--rounds", type=int, default=5)
     return found
@@ -32,5 +38,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def bench(args: argparse.Namespace) -> Iterator[Bench]:
     """A folder for the length of a measurement."""
     peer = None if args.peer is None else Peer(args.peer.resolve(), args.peer_python)
+    other = None if args.diffusers is None else Peer(args.diffusers.resolve(), args.diffusers_python)
     with TemporaryDirectory(dir=args.folder, ignore_cleanup_errors=True) as folder:
-        yield Bench(Path(folder), peer)
+        yield Bench(Path(folder), peer, other)

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.race import kohya, ours
+from benchmarks.race import diffusers_scripts, kohya, ours
 from benchmarks.race.checkpoints import make_checkpoint
 from benchmarks.race.link import Runner
 from benchmarks.race.pictures import make_pictures
 from benchmarks.read import memory_gib, processor
 
-OURS, PLAIN, KOHYA = "ours", "plain", "kohya"
+OURS, PLAIN, KOHYA, DIFFUSERS = "ours", "plain", "kohya", "diffusers"
 ENDLESS = 1_000_000
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Where kohya's scripts lie, and the Python that has what they need."""
+    """Where scripts of others lie, and the Python that has what they need."""
 
     folder: Path
     python: str
@@ -44,9 +44,10 @@ def case(family: str = "sd1", kind: str = "lora", **changes: Any) -> dict[str, A
 class Bench:
     """A folder in which checkpoints and pictures are made once and used by all."""
 
-    def __init__(self, folder: Path, peer: Peer | None) -> None:
+    def __init__(self, folder: Path, peer: Peer | None, diffusers: Peer | None = None) -> None:
         self.folder = folder
         self.peer = peer
+        self.diffusers = diffusers
         self._count = 0
 
     @contextmanager
@@ -67,6 +68,9 @@ class Bench:
         if program == KOHYA:
             kohya.make_folder(pictures, work / "pictures", max(1, 100 // one["pictures"]))
             kohya.make_tokenizers(work / "tokenizers")
+        if program == DIFFUSERS:
+            diffusers_scripts.make_folder(pictures, work / "pictures")
+            self.model_folder(one["family"], one["size"])
 
     def start(self, program: str, one: dict[str, Any], place: Path | None = None) -> Runner:
         """A program that has taken its first step, in a prepared `place` or one of its own."""
@@ -79,14 +83,23 @@ class Bench:
             "pictures": str(self.pictures(one["pictures"], one["side"])),
             "work": str(work),
         }
+        if program == DIFFUSERS:
+            assert self.diffusers is not None
+            model = self.model_folder(one["family"], one["size"])
+            files |= {"model": str(model), "captioned": str(work / "pictures")}
+            files |= {"cache": str(work / "cache"), "output": str(work / "output")}
+            command = diffusers_scripts.arguments(one, files)
+            return self._named(self._peer(program, self.diffusers, one, command, work))
         if program != KOHYA:
             command = ours.arguments(one, files)
             return self._named(Runner(program, ROOT, one["size"], command, work / "log.txt"))
         assert self.peer is not None
         files |= {"kohya_pictures": str(work / "pictures"), "kohya_output": str(work / "output")}
         command = kohya.arguments(one, files | {"tokenizers": str(work / "tokenizers")})
-        runner = Runner(KOHYA, self.peer.folder, one["size"], command, work / "log.txt", self.peer.python)
-        return self._named(runner)
+        return self._named(self._peer(program, self.peer, one, command, work))
+
+    def _peer(self, program: str, peer: Peer, one: dict[str, Any], command: list[str], work: Path) -> Runner:
+        return Runner(program, peer.folder, one["size"], command, work / "log.txt", peer.python)
 
     def _named(self, runner: Runner) -> Runner:
         """Its command as results tell it: where files lay for a while says nothing."""
@@ -98,6 +111,13 @@ class Bench:
         if not path.exists():
             make_checkpoint(path, family, size)
         return path
+
+    def model_folder(self, family: str, size: str) -> Path:
+        """The checkpoint in diffusers' form."""
+        folder = self.folder / f"{family}-{size}"
+        if not folder.exists():
+            diffusers_scripts.make_model(self.checkpoint(family, size), folder)
+        return folder
 
     def pictures(self, count: int, side: int) -> Path:
         folder = self.folder / f"pictures-{count}-{side}"

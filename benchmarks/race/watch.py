@@ -87,7 +87,7 @@ class Watch:
             self._optimizer = optimizer
             waited()
             vae = {"vae_s": self._vae_s, "vae_cpu_s": self._vae_cpu_s}
-            self.link.send(self._began | vae | peaks() | versions())
+            self.link.send(self._began | vae | weights_of(optimizer) | peaks() | versions())
             self._obey()
             return
         if optimizer is not self._optimizer:
@@ -140,13 +140,19 @@ def waited() -> None:
         torch.cuda.synchronize()
 
 
+def weights_of(optimizer: Any) -> dict[str, int]:
+    """How much an optimizer moves: tensors, and numbers in them."""
+    moved = [weight for group in optimizer.param_groups for weight in group["params"]]
+    return {"trained_tensors": len(moved), "trained_numbers": sum(weight.numel() for weight in moved)}
+
+
 def versions() -> dict[str, Any]:
     """What the program stands on."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}
-    for name in ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy"):
+    for name in ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "numpy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
