@@ -177,24 +177,24 @@ def read_part(
 ) -> StateDict:
     """One whole part of an opened file under our names; `file_shapes` takes the shapes that this changed."""
     links = part_links(file, kind, part, is_ema=is_ema)
-    return taken(file, kind, part, links, file.read, file_shapes)
+
+    def read(key: str) -> Tensor:
+        return require_finite(kind, part, key, file.read(key), file.path)
+
+    return taken(file, links, read, file_shapes)
 
 
 def taken(
     file: TensorFile,
-    kind: FileKind,
-    part: str,
     links: Sequence[Link],
     read: Callable[[str], Tensor],
     file_shapes: dict[str, Shape] | None = None,
 ) -> StateDict:
-    """A part's tensors, as `read` gives them, under our names and seen to be numbers."""
+    """A part's tensors, as `read` gives them, under our names."""
     by_key = {link.key: link for link in links}
     state: StateDict = {}
     for key in file.in_order(by_key):
         tensor = read(key)
-        if not is_finite(tensor):
-            raise _not_numbers(kind, part, key, file.path)
         link = by_key[key]
         if file_shapes is not None and tuple(tensor.shape) != link.file_shape:
             file_shapes[key] = tuple(tensor.shape)
@@ -208,12 +208,14 @@ def require_numbers(
     """Raises FileError where a part holds NaN or infinity; holds one tensor at a time."""
     for part in parts:
         for key, tensor in file.items(link.key for link in part_links(file, kind, part, is_ema=is_ema)):
-            if not is_finite(tensor):
-                raise _not_numbers(kind, part, key, file.path)
+            require_finite(kind, part, key, tensor, file.path)
 
 
-def _not_numbers(kind: FileKind, part: str, key: str, path: Path) -> FileError:
-    return FileError(
+def require_finite(kind: FileKind, part: str, key: str, tensor: Tensor, path: Path) -> Tensor:
+    """The tensor. Raises FileError where it holds NaN or infinity."""
+    if is_finite(tensor):
+        return tensor
+    raise FileError(
         f"{PART_TITLES[part]} holds values that are no numbers (NaN or infinity), in `{key[:80]}`.",
         where=str(path),
         todo=_offer(kind, part),

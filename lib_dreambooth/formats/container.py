@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +13,20 @@ import torch
 from torch import Tensor
 
 from lib_dreambooth.base.errors import FileError
-from lib_dreambooth.formats.entries import Entry, read_entry
+from lib_dreambooth.formats.entries import Entry, read_entry, read_entry_into
 from lib_dreambooth.formats.folder import folder_metadata, weight_files
 from lib_dreambooth.formats.refusals import DOWNLOAD_AGAIN, not_a_model, require_ending, unreadable
 from lib_dreambooth.formats.safetensors_read import looks_like_safetensors, read_header
 from lib_dreambooth.formats.torch_file import looks_like_torch, read_torch_file
 
 HEAD_BYTES = 512
+
+# What is made of the tensor of a key.
+Turned = Callable[[str, Tensor], Tensor]
+
+
+def _as_it_is(key: str, tensor: Tensor) -> Tensor:
+    return tensor
 
 
 class TensorFile:
@@ -80,9 +87,13 @@ class TensorFile:
 
     def read(self, key: str) -> Tensor:
         """One tensor, on the CPU, in the file's precision."""
+        return self.read_by(read_entry, key)
+
+    def read_by(self, how: Callable[[BinaryIO, Entry], Tensor], key: str) -> Tensor:
+        """One tensor, read in a way of the caller's; errors become sentences."""
         entry = self.entries[key]
         try:
-            return read_entry(self._file(entry.path), entry)
+            return how(self._file(entry.path), entry)
         except OSError as error:
             raise unreadable(entry.path, error) from error
         except (MemoryError, RuntimeError) as error:
@@ -103,13 +114,22 @@ class TensorFile:
         return sorted(keys, key=lambda key: (str(self.entries[key].path), self.entries[key].offset))
 
     @contextlib.contextmanager
-    def ahead(self, keys: Iterable[str]) -> Iterator[Callable[[str], Tensor]]:
+    def ahead(
+        self, keys: Iterable[str], turned: Turned = _as_it_is, passing: Collection[str] = ()
+    ) -> Iterator[Callable[[str], Tensor]]:
         """Reads tensors in a thread, in the order given, while the block does other things.
 
-        Yields a function that hands each of them out once. Nothing else may read the file meanwhile.
+        Yields a function that hands out, once for each key, what `turned` makes of its tensor. Nothing else
+        may read the file meanwhile. Of the `passing` keys all are read into the same memory, because memory
+        that was never used costs more than reading: `turned` may keep no view of these.
         """
+        memory = _Reused()
+
+        def read(key: str) -> Tensor:
+            return turned(key, self.read_by(memory.read if key in passing else read_entry, key))
+
         with ThreadPoolExecutor(1, "reading") as pool:
-            waiting = {key: pool.submit(self.read, key) for key in keys}
+            waiting = {key: pool.submit(read, key) for key in keys}
             try:
                 yield lambda key: waiting.pop(key).result()
             finally:
@@ -129,6 +149,18 @@ class TensorFile:
             # Unbuffered: tensors are read straight into their own memory.
             self._open_files[path] = path.open("rb", buffering=0)  # type: ignore[assignment]
         return self._open_files[path]
+
+
+class _Reused:
+    """Memory for one tensor after the other; it grows to the largest."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0, dtype=torch.uint8, device="cpu")
+
+    def read(self, file: BinaryIO, entry: Entry) -> Tensor:
+        if len(self._memory) < entry.num_bytes:
+            self._memory = torch.empty(entry.num_bytes, dtype=torch.uint8, device="cpu")
+        return read_entry_into(self._memory, file, entry)
 
 
 def open_tensors(path: Path | str) -> TensorFile:

@@ -73,15 +73,19 @@ def sane_shape(shape: Sequence[Any]) -> bool:
 
 def read_entry(file: BinaryIO, entry: Entry) -> Tensor:
     """Reads one tensor into memory of its own; `file` is the entry's file, opened unbuffered."""
+    memory = torch.empty(entry.num_bytes, dtype=torch.uint8, device="cpu")
+    return read_entry_into(memory, file, entry).contiguous()
+
+
+def read_entry_into(memory: Tensor, file: BinaryIO, entry: Entry) -> Tensor:
+    """Reads one tensor into the first bytes of `memory`, and gives a view of it."""
     if entry.num_elements == 0:
         return torch.empty(entry.shape, dtype=entry.dtype, device="cpu")
-    buffer = torch.empty(entry.num_bytes, dtype=torch.uint8, device="cpu")
+    span = memory[: entry.num_bytes]
     file.seek(entry.offset)
-    read_fully(file, buffer.numpy().data, entry.path)
-    flat = buffer.view(entry.dtype)
-    if entry.stride is None:
-        return flat.reshape(entry.shape)
-    return flat.as_strided(entry.shape, entry.stride).contiguous()
+    read_fully(file, span.numpy().data, entry.path)
+    flat = span.view(entry.dtype)
+    return flat.reshape(entry.shape) if entry.stride is None else flat.as_strided(entry.shape, entry.stride)
 
 
 def read_fully(file: BinaryIO, buffer: memoryview, path: Path) -> None:

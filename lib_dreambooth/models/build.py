@@ -47,15 +47,14 @@ def build_text_encoder(state: StateDict, family: Family, part: str) -> CLIPTextM
         return CLIPTextModel(layout, activation, END_ID, is_projected=part == TEXT_2)
 
 
-def fill(module: nn.Module, state: StateDict, device: torch.device, dtype: torch.dtype | None) -> None:
+def fill(module: nn.Module, state: StateDict, device: torch.device) -> None:
     """Makes the tensors the module's parameters, and takes them out of `state` so that one copy is alive."""
     for name in list(state):
         tensor = state.pop(name)
-        to_dtype = dtype if tensor.is_floating_point() else None
         place, _, leaf = name.rpartition(".")
         owner = module.get_submodule(place)
         assert leaf in owner._parameters, f"{type(module).__name__} has no parameter {name}"
-        owner._parameters[leaf] = nn.Parameter(tensor.to(device, to_dtype), requires_grad=False)
+        owner._parameters[leaf] = nn.Parameter(tensor.to(device), requires_grad=False)
     module.eval()
     left = [name for name, tensor in all_tensors(module) if tensor.is_meta]
     assert not left, f"{type(module).__name__}: nothing was read for {left[:3]}"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lib_dreambooth.base.errors import FileError
 from lib_dreambooth.diffusion.schedule import stable_diffusion_schedule
 from lib_dreambooth.formats.checkpoint import (
-    StateDict,
     kind_of,
     part_links,
     require_checkpoint,
+    require_finite,
     require_part,
     taken,
 )
@@ -32,19 +32,23 @@ from lib_dreambooth.models.tokenizer import END_ID
 
 ALL_PARTS = (UNET, VAE, TEXT, TEXT_2)
 
+# The precision for a part of a family; None for the file's.
+DtypeOf = Callable[[Family, str], "torch.dtype | None"]
+
 
 def read_model(
     path: Path | str,
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | DtypeOf | None = None,
     vae_path: Path | str | None = None,
     text_path: Path | str | None = None,
     prefer_ema: bool = False,
     parts: Collection[str] = ALL_PARTS,
     expect_family: str | None = None,
 ) -> LoadedModel:
-    """Reads a checkpoint's parts onto a device, in the file's precision unless `dtype` names another.
+    """Reads a checkpoint's parts onto a device, in the file's precision unless `dtype` names another, for all
+    or by part.
 
     `vae_path` takes the VAE from another file, `text_path` the text encoders; `parts` leaves out what is not
     needed. Raises FileError for anything that is not a whole checkpoint of a family that can be used.
@@ -103,20 +107,31 @@ class _Reader:
 
     family: Family
     device: torch.device
-    dtype: torch.dtype | None
+    dtype: torch.dtype | DtypeOf | None
     modules: dict[str, nn.Module] = field(default_factory=dict)
     rules: dict[str, TextRule] = field(default_factory=dict)
 
     def take(self, file: TensorFile, kind: FileKind, parts: list[str], *, prefer_ema: bool = False) -> None:
         is_ema = prefer_ema and kind.has_ema
         links = {part: part_links(file, kind, part, is_ema=is_ema) for part in parts}
-        keys = [key for part in parts for key in file.in_order(link.key for link in links[part])]
+        part_of = {key: part for part in parts for key in file.in_order(link.key for link in links[part])}
+        dtypes = {part: self._dtype_of(part, file.dtype(links[part][0].key)) for part in parts}
+
+        changed = {
+            key
+            for key, part in part_of.items()
+            if dtypes[part] not in (None, file.dtype(key)) and file.dtype(key).is_floating_point
+        }
+
+        def turned(key: str, tensor: Tensor) -> Tensor:
+            require_finite(kind, part_of[key], key, tensor, file.path)
+            return tensor.to(dtypes[part_of[key]]).contiguous() if key in changed else tensor
+
         # The disk is read while modules are made.
-        with file.ahead(keys) as read:
+        with file.ahead(part_of, turned, passing=changed) as read:
             for part in parts:
                 module = self._built(part, links[part], kind)
-                state = taken(file, kind, part, links[part], read)
-                fill(module, state, self.device, self._dtype_of(part, state))
+                fill(module, taken(file, links[part], read), self.device)
                 self.modules[part] = module
                 if part in self.family.text:
                     require_vocabulary(kind, part, file.path)
@@ -134,10 +149,9 @@ class _Reader:
         """The part's module, still without memory."""
         return built(self.family, part, links, kind)
 
-    def _dtype_of(self, part: str, state: StateDict) -> torch.dtype | None:
-        if part != VAE:
-            return self.dtype
-        return safe_vae_dtype(self.family, self.dtype or next(iter(state.values())).dtype)
+    def _dtype_of(self, part: str, in_file: torch.dtype) -> torch.dtype | None:
+        dtype = self.dtype(self.family, part) if callable(self.dtype) else self.dtype
+        return safe_vae_dtype(self.family, dtype or in_file) if part == VAE else dtype
 
 
 def built(family: Family, part: str, links: Sequence[Link], kind: FileKind) -> nn.Module:

@@ -211,3 +211,21 @@ def test_a_file_that_ends_while_it_is_read_ahead_is_a_sentence(tmp_path: Path) -
     # Nothing holds the file any more.
     path.unlink()
     assert not path.exists()
+
+
+def test_what_passes_through_the_same_memory_is_handed_out_whole(tmp_path: Path) -> None:
+    tensors = {f"t{index}": torch.randn(30 - index, 3).half() for index in range(20)}
+    write_safetensors(tmp_path / "x.safetensors", tensors)
+    places = set()
+
+    def turned(key: str, tensor: torch.Tensor) -> torch.Tensor:
+        places.add(tensor.data_ptr())
+        return tensor.float()
+
+    with (
+        open_tensors(tmp_path / "x.safetensors") as file,
+        file.ahead(file.keys(), turned, passing=set(tensors)) as read,
+    ):
+        for key in reversed(tensors):
+            assert torch.equal(read(key), tensors[key].float())
+    assert len(places) == 1

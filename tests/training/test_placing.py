@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from lib_dreambooth.formats.keymap import TEXT, UNET, VAE
+from lib_dreambooth.models.families import FAMILIES
 from lib_dreambooth.models.loaded import LoadedModel
 from lib_dreambooth.runs.events import Event, Phase
 from lib_dreambooth.training.trainer import placing
@@ -95,10 +97,14 @@ def test_parts_come_and_go_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     moved: list[tuple[str, str]] = []
 
     class Model:
-        modules = dict.fromkeys((UNET, VAE, TEXT))
+        def __init__(self) -> None:
+            self.modules = {part: nn.Linear(1, 1) for part in (UNET, VAE, TEXT)}
 
-        def to(self, part: str, device: Any) -> None:
+        def to(self, part: str, device: Any, dtype: Any = None) -> None:
             moved.append((part, str(device)))
+
+        def dtype_of(self, part: str) -> torch.dtype:
+            return torch.float32
 
     model: Any = Model()
     places = Places(model, torch.device("meta"), is_alone=True)
@@ -121,3 +127,65 @@ def test_parts_come_and_go_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stays.here == {VAE}
     stays.settle([UNET])
     assert stays.here == ALL
+
+
+def of_halves() -> LoadedModel:
+    """Three parts as a file in half precision gives them; the UNet was turned into float32 at once."""
+    torch.manual_seed(0)
+    modules: dict[str, nn.Module] = {part: nn.Linear(4, 4).to(torch.float16) for part in (VAE, TEXT)}
+    modules[UNET] = nn.Linear(4, 4)
+    source: Any = None
+    schedule: Any = None
+    return LoadedModel(FAMILIES["sd1"], schedule, "epsilon", source, modules)
+
+
+def values(model: LoadedModel, part: str) -> list[float]:
+    weight: torch.Tensor = model.modules[part].weight  # type: ignore[assignment]
+    return weight.double().flatten().tolist()
+
+
+def test_what_waits_is_kept_in_the_half_precision_it_came_in() -> None:
+    model = of_halves()
+    before = {part: values(model, part) for part in ALL}
+    places = Places(model, torch.device("cpu"), dict.fromkeys(ALL, torch.float32))
+    assert {model.dtype_of(part) for part in (VAE, TEXT)} == {torch.float16}
+    with places.at_work([VAE]):
+        assert (model.dtype_of(VAE), model.dtype_of(TEXT)) == (torch.float32, torch.float16)
+    assert model.dtype_of(VAE) == torch.float16
+    places.settle([UNET])
+    with places.drawing():
+        assert {model.dtype_of(part) for part in ALL} == {torch.float32}
+    assert {part: values(model, part) for part in ALL} == before
+    assert model.dtype_of(UNET) == torch.float32
+
+
+def test_what_learns_never_loses_a_digit_where_it_makes_room() -> None:
+    model = of_halves()
+    places = Places(model, torch.device("cpu"), dict.fromkeys(ALL, torch.float32), is_alone=True)
+    places.settle([UNET, TEXT])
+    with torch.no_grad():
+        model.modules[TEXT].weight.add_(1e-6)  # type: ignore[operator, union-attr]
+    learned = values(model, TEXT)
+    with places.at_work([VAE]):
+        assert model.dtype_of(TEXT) == torch.float32
+    assert values(model, TEXT) == learned
+
+
+def test_a_part_that_half_precision_did_not_do_for_comes_back_in_the_other_one() -> None:
+    model = of_halves()
+    places = Places(model, torch.device("cpu"))
+    with places.at_work([VAE]):
+        assert model.dtype_of(VAE) == torch.float16
+        model.to(VAE, "cpu", torch.float32)
+    assert model.dtype_of(VAE) == torch.float16
+    with places.at_work([VAE]):
+        assert model.dtype_of(VAE) == torch.float32
+
+
+def test_a_part_of_several_precisions_stays_as_it_was_at_work() -> None:
+    model = of_halves()
+    model.modules[VAE] = nn.Sequential(nn.Linear(4, 4).to(torch.float16), nn.Linear(4, 4))
+    places = Places(model, torch.device("cpu"), dict.fromkeys(ALL, torch.float32))
+    with places.at_work([VAE]):
+        pass
+    assert model.dtype_of(VAE) == torch.float32

@@ -90,3 +90,10 @@ def test_a_device_without_autocast_has_no_half(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("generation", "is_fast"), [(7, False), (8, True), (12, True)])
 def test_generations_of_cards(generation: int, is_fast: bool) -> None:
     assert Ability("cuda", generation, True).is_fast_in_bf16 is is_fast
+
+
+def test_what_a_device_can_is_the_same_wherever_it_is_asked() -> None:
+    with torch.no_grad():
+        assert computes_in(CPU, torch.bfloat16)
+    with torch.inference_mode():
+        assert computes_in(CPU, torch.bfloat16)

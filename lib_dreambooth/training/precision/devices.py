@@ -97,14 +97,16 @@ def computes_in(device: torch.device, dtype: torch.dtype) -> bool:
     No version says so: float16 came to CPUs after PyTorch 2.1, and autocast to Apple's cards after 2.4.
     """
     try:
-        x = torch.ones(1, 1, 4, 4, device=device, requires_grad=True)
-        with warnings.catch_warnings():
-            # Autocast says with a warning that it does nothing.
-            warnings.simplefilter("ignore")
-            with torch.autocast(device.type, dtype=dtype):
-                y = torch.nn.functional.conv2d(x, x[:, :, :3, :3].detach())
-        half = x.detach().to(dtype).requires_grad_()
-        torch.nn.functional.conv2d(half, half[:, :, :3, :3].detach()).sum().backward()  # type: ignore[no-untyped-call]
+        # Whoever asks may be where nothing has gradients.
+        with torch.inference_mode(False), torch.enable_grad():
+            x = torch.ones(1, 1, 4, 4, device=device, requires_grad=True)
+            with warnings.catch_warnings():
+                # Autocast says with a warning that it does nothing.
+                warnings.simplefilter("ignore")
+                with torch.autocast(device.type, dtype=dtype):
+                    y = torch.nn.functional.conv2d(x, x[:, :, :3, :3].detach())
+            half = x.detach().to(dtype).requires_grad_()
+            torch.nn.functional.conv2d(half, half[:, :, :3, :3].detach()).sum().backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, NotImplementedError):
         return False
     return y.dtype == dtype and half.grad is not None
