@@ -72,7 +72,7 @@
     // A reason behind each number.
     function reasons(plan) {
         const t = db.words.t;
-        const files = Object.entries(plan.counts).map(([kind, count]) => `${count} x ${kind}`);
+        const files = Object.entries(plan.counts).map(([kind, count]) => `${count} x ${db.results.kindText(kind)}`);
         return [
             plan.previews && plan.previews.length ? t("The first preview after {step} steps, {count} in all", { step: db.text.whole(plan.previews[0]), count: plan.previews.length }) : "",
             plan.new_class_pictures ? t("{count} class pictures are drawn first", { count: db.text.whole(plan.new_class_pictures) }) : "",

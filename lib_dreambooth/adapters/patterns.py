@@ -8,6 +8,7 @@ encoders' without `text_model.`, `text_encoder_1` as the settings call the first
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -18,6 +19,7 @@ from lib_dreambooth.formats.adapter_names import AdapterNames, Target
 from lib_dreambooth.formats.keymap import TEXT, UNET
 
 Value = TypeVar("Value")
+MOST_NAMED = 3
 
 
 def fits(pattern: str, name: str) -> bool:
@@ -48,18 +50,23 @@ def first_that_fits(patterns: Mapping[str, Value], target: Target, names: Adapte
     return next((value for pattern, value in patterns.items() if is_meant(pattern, target, names)), None)
 
 
+def like(pattern: str, names: Iterable[str]) -> str:
+    """The names most like what a pattern says, for a sentence."""
+    found = difflib.get_close_matches(pattern.replace("*", ""), known := list(names), MOST_NAMED, cutoff=0.0)
+    return ", ".join(f"`{name}`" for name in found or known[:1])
+
+
 def useless_patterns(
     where: str, patterns: Iterable[str], layers: Iterable[Target], names: AdapterNames
 ) -> list[UserError]:
     """A sentence for each pattern that means none of the layers."""
     layers = list(layers)
+    known = [".".join(layer) for layer in layers] or ["unet.mid_block.attentions.0.proj_in"]
     return [
         UserError(
             f"no layer that can be trained here is called `{pattern}`.",
             where=where,
-            todo="Layers are called like "
-            + (f"`{'.'.join(layers[0])}`" if layers else "`unet.mid_block.attentions.0.proj_in`")
-            + "; * stands for any text.",
+            todo=f"Layers are called like {like(pattern, known)}; * stands for any text.",
             code="no-such-layer",
         )
         for pattern in patterns

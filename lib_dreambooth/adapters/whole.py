@@ -8,8 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.adapters.blocks import is_in_block, original_names
+from lib_dreambooth.adapters.blocks import is_in_block, names_of_block, original_names
 from lib_dreambooth.adapters.parts import Part, moving_roots, put_back, start_parts, state_of, stop_parts
+from lib_dreambooth.adapters.patterns import like
 from lib_dreambooth.adapters.planning import Ground, nothing_left, rate_of, useless_rates
 from lib_dreambooth.base.errors import SettingsError, UserError
 from lib_dreambooth.formats.adapter_names import Target
@@ -105,7 +106,7 @@ def attach_whole(
     ground: Ground, roots: Mapping[str, nn.Module], rules: Mapping[str, TextUse], dtype: torch.dtype
 ) -> Whole:
     """The weights that the settings choose. Raises UserError where blocks or patterns fit nothing."""
-    _check_blocks(ground)
+    check_blocks(ground)
     unet = ground.run.parts.unet
     originals = original_names(ground.names)
     chosen = []
@@ -144,17 +145,19 @@ def _is_in_any(patterns: Collection[str], target: Target, originals: Mapping[Tar
     return any(is_in_block(pattern, target, originals) for pattern in patterns)
 
 
-def _check_blocks(ground: Ground) -> None:
+def check_blocks(ground: Ground) -> None:
     """Raises SettingsError for patterns that fit no block or layer."""
     if UNET not in ground.parts:
         return
     originals = original_names(ground.names)
     layers = [target for target in ground.names.shapes if target.part == UNET]
+    # The last two of each are the layer itself.
+    known = dict.fromkeys(name for layer in layers for name in names_of_block(layer, originals)[:-2])
     problems = [
         UserError(
             f"no block of the UNet is called `{pattern}`.",
             where="parts.unet.blocks",
-            todo="Blocks are called down.0, mid, up.1, input_blocks.4 or like layers; * stands for any text.",
+            todo=f"Blocks are called like {like(pattern, known)}, or like layers; * stands for any text.",
             code="no-such-block",
         )
         for pattern in ground.run.parts.unet.blocks

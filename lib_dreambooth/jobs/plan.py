@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib_dreambooth.adapters.checking import check_layers
 from lib_dreambooth.data.buckets.sizes import Pixels
 from lib_dreambooth.data.class_pictures import ClassRequest, missing, requests, with_drawn
 from lib_dreambooth.data.dataset import Dataset
@@ -85,6 +86,7 @@ def plan_run(
     if run.optimizer.arguments:
         checked(known, getattr(library_module(known.library), known.class_name), run.optimizer.arguments)
     chosen(run.memory.attention)
+    check_layers(run, kind)
     about_words = check_words(run, results)
     scanned = scan(run, progress=progress)
     scanned, num_new = with_class_pictures(run, scanned, folder)

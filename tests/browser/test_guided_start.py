@@ -10,6 +10,7 @@ import pytest
 from lib_dreambooth.settings.convert import plain
 from lib_dreambooth.settings.fields import entries
 from lib_dreambooth.settings.files import review_text
+from lib_dreambooth.ui.words import catalogue
 from tests.browser.chromium import Chromium
 from tests.browser.served import Served, kept_picture, ready, set_field, show
 
@@ -43,6 +44,19 @@ def test_pictures_become_a_network(browser: Chromium, served: Served, pictures: 
         60,
     )
     assert "8 pictures x 1 repeat = 8 visits" in page.text(".dreambooth-start .dreambooth-plan-line")
+    assert "1 x State" in page.text(".dreambooth-start .dreambooth-reasons")
+    # The same in another language, and what stands in the way of a run beside its field before it starts.
+    page.js(f"sdDreambooth.words.use({json.dumps(catalogue('ja'))}); sdDreambooth.plan.check()")
+    page.wait(
+        "document.querySelector('.dreambooth-start .dreambooth-reasons').innerText.includes('1 x 状態')"
+    )
+    page.js(f"sdDreambooth.words.use({json.dumps(catalogue('en'))}); sdDreambooth.plan.check()")
+    set_field(page, "network.include", "unet.middel*")
+    page.wait("sdDreambooth.store.get('problems').some((one) => one.where === 'network.include')", 60)
+    assert "`unet.mid_block" in page.js("sdDreambooth.store.get('problems')[0].todo")
+    set_field(page, "network.include", "")
+    page.wait("!sdDreambooth.store.get('problems').length", 60)
+    show(page, "start")
     kept_picture(page, "start")
 
     page.press("#dreambooth_start_train")

@@ -34,7 +34,6 @@ ELSEWHERE = {
 }
 # Single ones, with why.
 EXCEPTIONS = {
-    "; * stands for any text.": "goes on a sentence with names before it",
     "{1} class {2} that will not be read.": "two halves that are put together for one and for many",
     "{1} DoRA, or choose another file.": "begins with a word that is chosen",
     "{1}, or set it to auto.": "begins with what is to be changed",
