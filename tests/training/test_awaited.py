@@ -119,6 +119,48 @@ def test_nothing_moves_from_the_first_step_on_that_gave_none(monkeypatch: pytest
     assert isinstance(third, Awaited)
 
 
+def test_on_a_card_optimizers_that_cannot_do_not_wait_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, optimizer = made({"optimizer": {"name": "SGD"}})
+    assert stepper(optimizer, monkeypatch, [1.0])._waits
+    monkeypatch.setattr(stepping, "own_chance", lambda *given: torch.no_grad())
+    steps = on_a_card(optimizer, monkeypatch, [1.0, 2.0, NAN, 1.0])
+    found = curves()
+    found.add(steps.take(0, [None]))  # type: ignore[list-item]
+    with Counting() as counting:
+        second = steps.take(1, [None])  # type: ignore[list-item]
+    assert counting.waits == 0
+    found.rest()
+    later = [Slow(step, *numbers(steps.take(step, [None]))) for step in (2, 3)]  # type: ignore[list-item]
+    assert known(second).loss == 2.0
+    for one in later:
+        found.add(one)
+    # Whatever keeps or shows something of the weights says so before.
+    with pytest.raises(UserError, match="at step 3") as caught:
+        found.rest()
+    assert caught.value.code == "not-finite"
+
+
+def test_a_card_is_waited_for_where_gradients_are_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, optimizer = made()
+    optimizer.keep_gradients_in_system_memory()
+    assert on_a_card(optimizer, monkeypatch, [1.0])._waits
+    optimizer.close()
+
+
+def on_a_card(optimizer: Optimizer, monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> Stepper:
+    """The same as `stepper` with what stands for a card, whose numbers come later."""
+    named = SimpleNamespace(type="cuda")
+    steps = stepper(optimizer, monkeypatch, losses)
+    monkeypatch.setattr(steps.ready, "device", named)
+    monkeypatch.setattr(steps, "_waits", not stepping.can_go_ahead(steps.ready))
+    return steps
+
+
+def numbers(taken: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    loss, norm = taken._numbers
+    return loss, norm
+
+
 @needs_one_call
 def test_on_a_cpu_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     parts, optimizer = made()

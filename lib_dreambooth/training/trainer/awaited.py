@@ -26,7 +26,7 @@ class Stepped:
 class Awaited:
     """A step whose loss and norm are on their way from the card.
 
-    Where they are no numbers its weights stayed as they were, and so did those of all steps behind it.
+    Where they are no numbers nothing may be kept of what this step and all behind it made of the weights.
     """
 
     moved = True

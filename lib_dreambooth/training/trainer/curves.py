@@ -59,8 +59,12 @@ class Curves:
             self.smoothed.load(state[SMOOTHED])
 
     def rest(self) -> None:
-        """What comes now is no step and does not count as one's time."""
+        """What comes now is no step and does not count as one's time.
+
+        It may keep or show what the steps made: raises UserError where they gave no numbers.
+        """
         self._last = None
+        self.settle()
 
     def leave_out(self, seconds: float) -> None:
         """So much of the time since the last step was none of its own."""

@@ -40,11 +40,11 @@ class Stepper:
         self.ready = ready
         self._note = note
         self._moving: dict[str, bool] = {}
-        # Where the optimizer can leave a move out by itself nothing has to wait for the numbers of a step.
         self._waits = not can_go_ahead(ready)
         # On the device: true from the first step on whose numbers were none.
         self._is_spoilt = torch.zeros((), dtype=torch.bool, device=ready.device)
-        self.replays = None if self._waits or replays is None else replays(ready, self._is_spoilt)
+        can_replay = not self._waits and ready.optimizer.can_leave_out
+        self.replays = replays(ready, self._is_spoilt) if replays is not None and can_replay else None
         # A micro-batch is taken in so many, one after the other.
         self.pieces = ready.pieces
         # While true, an error may leave some weights moved and others not.
@@ -54,7 +54,7 @@ class Stepper:
     def take(self, step: int, batches: Sequence[Batch]) -> Stepped | Awaited:
         """The step of this number, counted from 0. Raises, now or with its numbers, where a loss is none.
 
-        Nothing moves then, in this step and in those after it.
+        What this step and those after it make of the weights is not to be kept then.
         """
         ready = self.ready
         ready.optimizer.set_rates(step)
@@ -94,7 +94,7 @@ class Stepper:
         # Both at once: what is none stays none times 0.
         self._is_spoilt.logical_or_(((loss + norm.to(loss)) * 0.0).isnan())
         with self._first_move_taken_back(), own_chance(ready, step, MOVE):
-            optimizer.step(leave_out=self._is_spoilt.float())
+            optimizer.step(leave_out=self._is_spoilt.float() if optimizer.can_leave_out else None)
         optimizer.zero_grad(ready.run.memory.set_to_none)
         return loss, norm
 
@@ -220,9 +220,15 @@ class Stepper:
 
 
 def can_go_ahead(ready: Ready) -> bool:
-    """Whether steps need not wait for their numbers: the optimizer leaves out what must not be moved."""
+    """Whether steps need not wait for their numbers.
+
+    A loss scale has to know them. On a card they come later, and whoever keeps anything of the weights reads
+    them before; where there is nothing to wait for, they are read at once, if the optimizer has left out what
+    must not be moved.
+    """
+    optimizer = ready.optimizer
     is_plain = ready.process.is_alone and ready.scale is None and not ready.is_fused
-    return is_plain and ready.optimizer.can_leave_out
+    return is_plain and optimizer.system is None and (ready.device.type == "cuda" or optimizer.can_leave_out)
 
 
 def with_answers(ready: Ready, batch: Batch, noised: Noised) -> Noised:
