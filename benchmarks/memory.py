@@ -145,6 +145,9 @@ def one_run(name: str, folder: Path, device: str) -> dict[str, Any]:
         "step_forecast": told["phases"]["step"]["total"],
         "step_measured": steps,
         "step_error": told["phases"]["step"]["total"] / steps - 1,
+        "parts": told["phases"]["step"]["parts"],
+        "totals": {name: need["total"] for name, need in told["phases"].items()},
+        "marks": {name: most - before for name, most in marks.items()},
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from lib_dreambooth.base.showing import shown_bytes, shown_seconds
 from lib_dreambooth.forecast.machine import Speed
-from lib_dreambooth.forecast.meter import ACTIVATIONS, OPTIMIZER, PARTS, WEIGHTS, WORKSPACE, Peak, Work
+from lib_dreambooth.forecast.meter import OPTIMIZER, PARTS, WEIGHTS, Peak, Work
 from lib_dreambooth.forecast.rehearsal import Manner, Passed, Rehearsal, Scene
 from lib_dreambooth.forecast.remembered import FLOAT, moving_bytes, remembered_bytes
 from lib_dreambooth.formats.keymap import UNET, VAE
@@ -21,9 +21,9 @@ from lib_dreambooth.settings.schema import Run
 LOAD, CACHE, STEP, SAVE, PREVIEW = "load", "cache", "step", "save", "preview"
 PHASES = (LOAD, CACHE, STEP, SAVE, PREVIEW)
 Size = tuple[int, int]
-# Measured with glibc. With a mapping for each block the graph's sum was met within 2 %, but steps were slower
-# by half.
-GAPS = 0.5
+# What a process comes to have beside tensors: modules, what reads pictures, kernels. At the end of reading a
+# base it had 18 to 27 MB more than the base's numbers.
+PROCESS = 25_000_000
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,16 @@ class PhaseNeed:
     parts: Peak
     host: int
     seconds: float | None = None
+    gaps: int = 0  # on a CPU: those of its heap, and what the process has beside tensors
 
     @property
     def total(self) -> int:
         return sum(self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """With the gaps."""
+        return self.total + self.gaps
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,12 @@ class Forecast:
     @property
     def largest(self) -> str:
         """The phase that needs most."""
-        return max(self.phases, key=lambda name: self.phases[name].total)
+        return max(self.phases, key=lambda name: self.phases[name].bytes)
 
     @property
     def plain_bytes(self) -> int:
         """The peak on the device by the graph alone."""
-        return with_gaps(self.kind, self.phases[self.largest].parts)
+        return self.phases[self.largest].bytes
 
     @property
     def plain_seconds_per_step(self) -> float | None:
@@ -95,7 +101,7 @@ class Forecast:
     @property
     def step_bytes(self) -> int:
         """The peak of the steps, which can be taken more sparingly."""
-        return round(with_gaps(self.kind, self.phases[STEP].parts) * self.factor)
+        return round(self.phases[STEP].bytes * self.factor)
 
     @property
     def host_bytes(self) -> int:
@@ -130,6 +136,7 @@ class Forecast:
                 name: {
                     "parts": dict(zip(PARTS, need.parts, strict=True)),
                     "total": need.total,
+                    "gaps": need.gaps,
                     "host": need.host,
                     "seconds": need.seconds,
                 }
@@ -137,12 +144,6 @@ class Forecast:
             },
             "rests_on": list(self.rests_on),
         }
-
-
-def with_gaps(kind: str, parts: Peak) -> int:
-    """The sum; with what the C library's heap keeps between blocks that come and go, on a CPU."""
-    moving = parts[ACTIVATIONS] + parts[WORKSPACE]
-    return sum(parts) + (round(GAPS * moving) if kind == "cpu" else 0)
 
 
 def changes_captions(run: Run) -> bool:
@@ -195,7 +196,12 @@ class Forecaster:
         phases = {
             LOAD: self._load(),
             CACHE: self._cache(manner),
-            STEP: PhaseNeed(step.peak, self._host(manner) + step.in_system, self._of_steps(per_step)),
+            STEP: PhaseNeed(
+                step.peak,
+                self._host(manner) + step.in_system,
+                self._of_steps(per_step),
+                step.gaps + self._own,
+            ),
             SAVE: self._save(manner),
         }
         if self.numbers.num_drawn or run.previews.at_end:
@@ -211,6 +217,8 @@ class Forecaster:
 
     def step(self, manner: Manner, batch: int | None = None, size_wh: Size | None = None) -> Passed:
         """One micro-batch; a batch of the settings at the largest bucket where nothing else is asked for."""
+        # What is at work outside the steps makes no difference to them.
+        manner = replace(manner, is_alone=False)
         key = (manner, batch or self.scene.run.length.batch_size, size_wh or self.numbers.size_wh)
         if key not in self._steps:
             is_single = manner.is_fused or manner.is_in_system
@@ -246,18 +254,22 @@ class Forecaster:
         return self._average_bytes if is_here else 0
 
     def _load(self) -> PhaseNeed:
-        """Every part is read whole in the file's precision, then turned into the run's one by one.
+        """The UNet comes out of the file as it works, everything else as it waits.
 
-        Nothing of it is on a card yet.
+        With files merged into it, it comes in the file's precision too, and is turned at its end. Nothing of
+        it is on a card yet.
         """
-        parts = list(self.rehearsal.model.modules)
-        turned = [self.rehearsal.bytes_of_parts([part]) for part in parts]
-        counts = [self.rehearsal.numbers_of(part) for part in parts]
-        read = [self.numbers.file_bytes * count / max(1, sum(counts)) for count in counts]
-        most = round(max(sum(turned[: place + 1]) + sum(read[place:]) for place in range(len(parts))))
+        rehearsal = self.rehearsal
+        most = rehearsal.bytes_waiting(rehearsal.model.modules)
+        if self.scene.run.model.merge:
+            most += rehearsal.bytes_of_parts([UNET])
         if self.scene.kind != "cpu":
             return PhaseNeed(_only(WEIGHTS, 0), most, 0.0)
-        return PhaseNeed(_only(WEIGHTS, most), 0, 0.0)
+        return PhaseNeed(_only(WEIGHTS, most), 0, 0.0, self._own)
+
+    @property
+    def _own(self) -> int:
+        return PROCESS if self.scene.kind == "cpu" else 0
 
     def _cache(self, manner: Manner) -> PhaseNeed:
         """Pictures, then captions, before anything else is there; captions that change again later."""
@@ -274,15 +286,17 @@ class Forecaster:
                 beside = [] if manner.is_alone else rehearsal.at_work(manner)
                 found.append((rehearsal.read_texts(beside, self._between), 0.0))
         if not found:
-            return PhaseNeed(_only(WEIGHTS, 0), self._all_parts)
+            return PhaseNeed(_only(WEIGHTS, 0), self._all_parts, gaps=self._own)
         work = sum((passed.work.times(count) for passed, count in found), Work())
-        peak = max((passed for passed, _ in found), key=lambda one: one.total).peak
+        most = max((passed for passed, _ in found), key=lambda one: one.total + one.gaps)
         host = self._all_parts if self.scene.kind != "cpu" else 0
-        return PhaseNeed(peak, host + self.numbers.cached_bytes, self._seconds(work))
+        return PhaseNeed(
+            most.peak, host + self.numbers.cached_bytes, self._seconds(work), most.gaps + self._own
+        )
 
     @property
     def _all_parts(self) -> int:
-        return self.rehearsal.bytes_of_parts(self.rehearsal.model.modules)
+        return self.rehearsal.bytes_waiting(self.rehearsal.model.modules)
 
     @property
     def _between(self) -> int:
@@ -294,9 +308,10 @@ class Forecaster:
         """The device holds what it holds between steps, the live weights beside averages too."""
         rehearsal = self.rehearsal
         weights = rehearsal.bytes_of_parts(rehearsal.at_work(manner))
+        weights += self._idle_bytes(manner) if self.scene.kind == "cpu" else 0
         own = rehearsal.bytes_of_trained if is_adapter(self.scene.run) else 0
         parts = _added(_only(WEIGHTS, weights + own), OPTIMIZER, self._between)
-        return PhaseNeed(parts, self._host(manner) + self.numbers.largest_file, 0.0)
+        return PhaseNeed(parts, self._host(manner) + self.numbers.largest_file, 0.0, self._own)
 
     def _preview(self, manner: Manner) -> PhaseNeed:
         """Prompts, pictures, decoding: one after the other, all parts there or each alone."""
@@ -308,18 +323,23 @@ class Forecaster:
         found = [drawn, decoded, rehearsal.read_texts([] if manner.is_alone else whole, self._between)]
         work = drawn.work.times(run.previews.steps / batch) + decoded.work
         count = self.numbers.num_drawn + self.numbers.num_class_pictures
-        peak = max(found, key=lambda one: one.total).peak
+        most = max(found, key=lambda one: one.total + one.gaps)
         host = self._host(manner) + (rehearsal.bytes_of_parts([UNET]) if manner.is_alone else 0)
-        return PhaseNeed(peak, host, self._seconds(work.times(count)))
+        return PhaseNeed(most.peak, host, self._seconds(work.times(count)), most.gaps + self._own)
 
     def _host(self, manner: Manner) -> int:
         """What is kept in system memory between steps beside a card."""
         if self.scene.kind == "cpu":
             return 0
-        rehearsal = self.rehearsal
-        idle = [part for part in rehearsal.model.modules if part not in rehearsal.at_work(manner)]
         averages = self._average_bytes - self._averages
-        return rehearsal.bytes_of_parts(idle) + averages + self.numbers.cached_bytes
+        return self._idle_bytes(manner) + averages + self.numbers.cached_bytes
+
+    def _idle_bytes(self, manner: Manner) -> int:
+        """Parts that wait in the computer's memory while steps are taken."""
+        at_work = self.rehearsal.at_work(manner)
+        return self.rehearsal.bytes_waiting(
+            [one for one in self.rehearsal.model.modules if one not in at_work]
+        )
 
     def _seconds(self, work: Work) -> float | None:
         return None if self.speed is None else self.speed.seconds(work, self.scene.kind) * self.pace

@@ -5,14 +5,17 @@ Bytes are counted by storage: a view is nothing new, and a storage is gone when 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from lib_dreambooth.forecast.heap import Heap
 
 # What memory is held for. Whatever is not known as something else is workspace while it lasts.
 WEIGHTS, ADAPTERS, GRADIENTS, OPTIMIZER, ACTIVATIONS, WORKSPACE = range(6)
@@ -28,6 +31,13 @@ VIEWS = {
 
 # Operations that write where they are told, by the argument that says where.
 GIVEN_PLACES = {torch.ops.aten.gelu_backward.grad_input: "grad_input"}
+# Operations that change nothing but what their first argument holds: on `meta` there is nothing to do, and
+# PyTorch takes long for it.
+IN_PLACE = {
+    "add_", "sub_", "mul_", "div_", "neg_", "addmm_", "baddbmm_", "addcmul_", "addcdiv_", "lerp_", "copy_",
+    "zero_", "fill_", "masked_fill_", "clamp_", "clamp_min_", "clamp_max_", "sigmoid_", "silu_", "relu_",
+    "exp_", "sqrt_", "rsqrt_", "pow_",
+}  # fmt: skip
 
 
 @dataclass
@@ -48,6 +58,8 @@ class Work:
 
 # So many new storages between two looks at what is gone: a peak between two looks is seen a little low.
 OFTEN = 24
+# A heap wants to know at once of what is gone; nearly all that goes is among so many of the youngest.
+YOUNGEST = 48
 
 # What an operation takes beside its inputs and outputs while it runs, by its arguments and results.
 Extra = Callable[[tuple[Any, ...], Any], int]
@@ -57,11 +69,13 @@ Extra = Callable[[tuple[Any, ...], Any], int]
 class Meter(TorchDispatchMode):
     """Sums by part while inside; `peak` is the largest sum with its parts. Threads of its own only.
 
-    `extras` by the operation's name; `grain`: an allocator gives memory in multiples of so many bytes.
+    `extras` by the operation's name; `grain`: an allocator gives memory in multiples of so many bytes;
+    `heap`: what blocks lie in, where that keeps gaps.
     """
 
     extras: Mapping[str, Extra] = field(default_factory=dict)
     grain: int = 1
+    heap: Heap | None = None
     held: list[int] = field(default_factory=lambda: [0] * len(PARTS))
     peak: Peak = (0,) * len(PARTS)
     largest: int = 0
@@ -69,32 +83,62 @@ class Meter(TorchDispatchMode):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._known: dict[int, tuple[int, int]] = {}  # by storage: bytes and part
+        # By storage: bytes and part; what others hold for as long as this counts is looked at no more.
+        self._known: dict[int, tuple[int, int]] = {}
+        self._lasting: dict[int, tuple[int, int]] = {}
         self._sum = sum(self.held)
+        self._reserved = 0
         self._since = 0
         self._plans: dict[Any, tuple[bool, Any, Extra | None]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here; PyTorch would wrap each call, and import its compiler for that."""
+        return False
 
     @property
     def total(self) -> int:
         return self._sum
 
-    def hold(self, tensors: Iterable[Tensor], part: int) -> None:
-        """These are there already, or are something else than was known."""
+    def hold(self, tensors: Iterable[Tensor], part: int, *, lasts: bool = False) -> None:
+        """These are there already, or are something else than was known.
+
+        `lasts`: the caller keeps them for as long as this counts.
+        """
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key = storage._cdata
-            known = self._known.get(key)
-            if known is None:
+            if key not in self._known and key not in self._lasting:
                 self._add(storage, key, part)
             else:
                 self._turn(key, part)
+            if lasts and key in self._known:
+                self._lasting[key] = self._known.pop(key)
         self.look()
 
     def reserve(self, num_bytes: int, part: int) -> None:
         """Memory that no tensor stands for here."""
         self.held[part] += num_bytes
         self._sum += num_bytes
+        self._reserved += num_bytes
         self.look()
+
+    @property
+    def gaps(self) -> int:
+        """What the heap had at its highest beyond the largest sum."""
+        return 0 if self.heap is None else max(0, self.heap.highest + self._reserved - self.largest)
+
+    def settle(self, sizes: Sequence[int]) -> None:
+        """What was reserved so far lies in blocks of these sizes from now on."""
+        if self.heap is not None:
+            self.heap.settle(sizes)
+            self._reserved -= sum(sizes)
+
+    def repeat(self) -> None:
+        """The heap sees all of it once more."""
+        self._sweep()
+        if self.heap is not None:
+            self.heap.repeat()
 
     def keep(self) -> None:
         """What is still held for a moment only is held for the backward pass from now on."""
@@ -103,23 +147,27 @@ class Meter(TorchDispatchMode):
             if part == WORKSPACE:
                 self._turn(key, ACTIVATIONS)
         self.look()
-        # A peak of the forward pass saw as a moment's what turned out to be kept.
+        # A peak of the forward pass saw as a moment's what turned out to be kept, or weights in new places.
         parts = list(self.peak)
-        moved = min(parts[WORKSPACE], self.held[ACTIVATIONS] - parts[ACTIVATIONS])
-        parts[WORKSPACE] -= moved
-        parts[ACTIVATIONS] += moved
+        for part in (WEIGHTS, ADAPTERS, ACTIVATIONS):
+            moved = max(0, min(parts[WORKSPACE], self.held[part] - parts[part]))
+            parts[WORKSPACE] -= moved
+            parts[part] += moved
         self.peak = tuple(parts)
 
     def restart(self) -> None:
         """The peak and the work from here on."""
         self._sweep()
         self.peak, self.largest, self.work = tuple(self.held), self._sum, Work()
+        if self.heap is not None:
+            self.heap.restart()
 
     def close(self) -> None:
         """Lets go of everything."""
-        for key in self._known:
-            torch.UntypedStorage._free_weak_ref(key)
-        self._known.clear()
+        for known in (self._known, self._lasting):
+            for key in known:
+                torch.UntypedStorage._free_weak_ref(key)
+            known.clear()
 
     def attend(self, matrix: float, extra: int = 0) -> None:
         """Work that is told rather than seen, with the memory that it takes meanwhile."""
@@ -144,6 +192,8 @@ class Meter(TorchDispatchMode):
         is_view, matrix, extra = plan
         if is_view:
             return found
+        if self.heap is not None:
+            self._notice()
         self.work.calls += 1
         outputs = [found] if isinstance(found, Tensor) else found if isinstance(found, (tuple, list)) else ()
         touched = 0
@@ -151,7 +201,7 @@ class Meter(TorchDispatchMode):
             if isinstance(one, Tensor):
                 storage = one.untyped_storage()
                 key = storage._cdata
-                if key not in self._known:
+                if key not in self._known and key not in self._lasting:
                     self._add(storage, key, WORKSPACE)
                 touched += one.numel() * one.element_size()
         if matrix is not None:
@@ -162,8 +212,11 @@ class Meter(TorchDispatchMode):
         self.work.traffic += touched
         if extra is not None:
             self.look(extra(args, found))
-        elif self._since >= OFTEN and self._sum > self.largest:
-            self.look()
+        elif self._sum > self.largest:
+            if self._since >= OFTEN:
+                self.look()
+            elif self.heap is not None:
+                self._note(0)
         return found
 
     def _add(self, storage: Any, key: int, part: int) -> None:
@@ -174,33 +227,53 @@ class Meter(TorchDispatchMode):
         self.held[part] += num_bytes
         self._sum += num_bytes
         self._since += 1
+        if self.heap is not None:
+            self.heap.take(key, num_bytes)
 
     def _turn(self, key: int, part: int) -> None:
-        num_bytes, before = self._known[key]
+        among = self._known if key in self._known else self._lasting
+        num_bytes, before = among[key]
         self.held[before] -= num_bytes
         self.held[part] += num_bytes
-        self._known[key] = (num_bytes, part)
+        among[key] = (num_bytes, part)
 
     def _sweep(self) -> None:
         """Takes off what is gone. PyTorch 2.1 cannot tell of it at once: that crashed."""
         self._since = 0
         expired = torch.UntypedStorage._expired
-        for key in [key for key in self._known if expired(key)]:
+        self._take_off([key for key in self._known if expired(key)])
+
+    def _notice(self) -> None:
+        """Takes off what is gone of the youngest."""
+        expired = torch.UntypedStorage._expired
+        gone = [key for key in itertools.islice(reversed(self._known), YOUNGEST) if expired(key)]
+        if gone:
+            self._take_off(gone)
+
+    def _take_off(self, gone: Iterable[int]) -> None:
+        for key in gone:
             num_bytes, part = self._known.pop(key)
             self.held[part] -= num_bytes
             self._sum -= num_bytes
             torch.UntypedStorage._free_weak_ref(key)
+            if self.heap is not None:
+                self.heap.give(key)
 
     def look(self, extra: int = 0) -> None:
         """Notes the peak as it stands, with `extra` bytes for this moment."""
+        if extra and self.heap is not None:
+            self.heap.pass_by(extra)
         if self._sum + extra <= self.largest:
             return
         if self._since:
             self._sweep()
         if self._sum + extra > self.largest:
-            self.largest = self._sum + extra
-            *parts, workspace = self.held
-            self.peak = (*parts, workspace + extra)
+            self._note(extra)
+
+    def _note(self, extra: int) -> None:
+        self.largest = self._sum + extra
+        *parts, workspace = self.held
+        self.peak = (*parts, workspace + extra)
 
 
 class Results:
@@ -208,11 +281,16 @@ class Results:
 
     def __init__(self) -> None:
         self._forms: dict[Any, Any] = {}
-        self._is_fresh: dict[Any, bool] = {}
+        self._ways: dict[Any, str] = {}
 
     def of(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """What the operation gives."""
-        if not self._gives_new(func):
+        way = self._ways.get(func)
+        if way is None:
+            way = self._ways[func] = _way(func)
+        if way == SAME and args[0].is_meta:
+            return args[0]
+        if way != NEW:
             return func(*args, **kwargs)
         try:
             key = (func, _mark(args), _mark(tuple(kwargs.items())) if kwargs else None)
@@ -227,15 +305,18 @@ class Results:
             return found
         return _made(form) if form else func(*args, **kwargs)
 
-    def _gives_new(self, func: Any) -> bool:
-        """Whether all that it gives is new: nothing is changed in place, nothing is a view."""
-        found = self._is_fresh.get(func)
-        if found is None:
-            schema = func._schema
-            given = [*schema.arguments, *schema.returns]
-            is_fresh = bool(schema.returns) and all(one.alias_info is None for one in given)
-            found = self._is_fresh[func] = is_fresh and func.overloadpacket.__name__ not in VIEWS
-        return found
+
+# What an operation gives: something new, its first argument with other contents, or anything else.
+NEW, SAME, OTHER = "new", "same", "other"
+
+
+def _way(func: Any) -> str:
+    name, schema = func.overloadpacket.__name__, func._schema
+    if name in IN_PLACE:
+        return SAME
+    given = [*schema.arguments, *schema.returns]
+    is_fresh = bool(schema.returns) and all(one.alias_info is None for one in given)
+    return NEW if is_fresh and name not in VIEWS else OTHER
 
 
 Form = tuple[Any, ...]

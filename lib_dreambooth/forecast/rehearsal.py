@@ -9,7 +9,7 @@ import contextlib
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.planning import Ground, trained_parts
 from lib_dreambooth.adapters.words import WORDS
 from lib_dreambooth.forecast.casting import Casting
+from lib_dreambooth.forecast.heap import Heap
 from lib_dreambooth.forecast.meter import (
     ACTIVATIONS,
     ADAPTERS,
@@ -37,13 +38,15 @@ from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.models.chunks import CHUNK_LENGTH
-from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.models.loaded import LoadedModel, safe_vae_dtype
 from lib_dreambooth.models.read import blank_model
 from lib_dreambooth.models.text_encoder import TextEncoder
 from lib_dreambooth.settings.meaning import is_adapter
 from lib_dreambooth.settings.schema import Run
 
 Size = tuple[int, int]
+# Precisions that parts may wait in, as files name them.
+HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 META = torch.device("meta")
 PIXELS = 8  # along a side of a latent's cell
 PIXEL_CHANNELS = 3
@@ -99,6 +102,7 @@ class Passed:
     work: Work = field(default_factory=Work)
     kept: int = 0  # for the backward pass
     in_system: int = 0
+    gaps: int = 0  # that a heap had beside
 
     @property
     def total(self) -> int:
@@ -111,7 +115,8 @@ class Rehearsal:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.model = blank_model(scene.base, Path())
-        trained = trained_parts(scene.run, self.model.modules)
+        trained = self._trained_parts = trained_parts(scene.run, self.model.modules)
+        self._passed: dict[tuple[Any, ...], Passed] = {}
         for part in self.model.modules:
             self.model.to(part, META, self._dtype_of(part, trained))
         self.words = _words(scene.run, self.model)
@@ -153,6 +158,25 @@ class Rehearsal:
         """What parts of the model weigh in the precision of this run."""
         return sum(bytes_of(self.model.modules[part].parameters()) for part in parts)
 
+    def bytes_waiting(self, parts: Collection[str]) -> int:
+        """What parts weigh in the computer's memory until they are at work, and after it."""
+        return sum(self.numbers_of(part) * self._waits_as(part).itemsize for part in parts)
+
+    def _waiting_beside(self, parts: Collection[str]) -> int:
+        """The same of all others, where they wait in the memory that is meant."""
+        if self.scene.kind != "cpu":
+            return 0
+        return self.bytes_waiting([part for part in self.model.modules if part not in parts])
+
+    def _waits_as(self, part: str) -> torch.dtype:
+        """The UNet is read as it works, others wait in half precision if so read."""
+        works = self._dtype_of(part, self._trained_parts)
+        in_file = HALVES.get(self.scene.base.precision)
+        is_read_as_it_works = part == UNET and not self.scene.run.model.merge
+        if is_read_as_it_works or works != torch.float32 or in_file is None:
+            return works
+        return safe_vae_dtype(self.model.family, in_file) if part == VAE else in_file
+
     def step(
         self,
         batch: int,
@@ -167,7 +191,9 @@ class Rehearsal:
         """
         meter = self._meter()
         run, numbers = self.scene.run, self.scene.numbers
-        self._hold(meter, self.at_work(manner))
+        # Not for as long as it counts: layers that are computed together get memory in common on the way.
+        self._hold(meter, self.at_work(manner), lasts=False)
+        meter.reserve(self._waiting_beside(self.at_work(manner)), WEIGHTS)
         meter.reserve(remembered + averages, OPTIMIZER)
         casting = Casting(meter, numbers.compute, self.scene.kind)
         gone = _Gone()
@@ -196,7 +222,6 @@ class Rehearsal:
                 stack.enter_context(gone.hooks())
             loss = self._loss(micro, size_wh)
             casting.close()
-            # Layers that are computed together have got memory in common meanwhile.
             self._hold(meter, self.at_work(manner))
             meter.keep()
             kept = meter.held[ACTIVATIONS]
@@ -204,67 +229,103 @@ class Rehearsal:
             del loss
             if not manner.is_fused:
                 meter.attend(0.0, moving)
+            # The optimizer's first move comes before gradients go, and steps after it find its memory there.
+            meter.settle(self._in_blocks(remembered))
+        meter.repeat()
         in_system = gone.num_bytes + (self.bytes_of_trained if manner.is_in_system else 0)
-        return Passed(meter.peak, meter.work.times(manner.pieces), kept, in_system)
+        return Passed(meter.peak, meter.work.times(manner.pieces), kept, in_system, meter.gaps)
+
+    def _in_blocks(self, num_bytes: int) -> list[int]:
+        """What an optimizer remembers, as it lies: by weight, in two pieces."""
+        numbers = max(1, self.num_trained)
+        return [num_bytes * one.numel() // numbers // 2 for one in self.all_trained for _ in range(2)]
 
     def encode(self, size_wh: Size, group: int, beside: Collection[str] = (), more: int = 0) -> Passed:
         """Pictures to latents, so many at a time, with these parts and `more` bytes on the device beside."""
         width, height = size_wh
-        with self._without_gradients([VAE, *beside], more, torch.float32, is_trained=more > 0) as meter:
-            self.model.vae.encode(
-                self._empty(max(1, group), PIXEL_CHANNELS, height, width, dtype=self.scene.numbers.vae)
-            )
-        return Passed(meter.peak, meter.work)
+        shape = max(1, group), PIXEL_CHANNELS, height, width
+
+        def do() -> None:
+            self.model.vae.encode(self._empty(*shape, dtype=self.scene.numbers.vae))
+
+        beside = [VAE, *beside]
+        return self._passing(("encode", shape), do, beside, more, torch.float32, is_trained=more > 0)
 
     def read_texts(self, beside: Collection[str] = (), more: int = 0) -> Passed:
         """A caption to states, without gradients."""
-        encoders = [one.part for one in self.model.encoders]
-        with self._without_gradients([*encoders, *beside], more, torch.float32, is_trained=more > 0) as meter:
+        parts = [*(one.part for one in self.model.encoders), *beside]
+
+        def do() -> None:
             self._states(1, is_live=True)
-        return Passed(meter.peak, meter.work)
+
+        return self._passing(("texts",), do, parts, more, torch.float32, is_trained=more > 0)
 
     def draw(self, size_wh: Size, batch: int, more: int, parts: Collection[str]) -> Passed:
         """One call of the network for a preview under guidance; the decoder comes after it."""
-        with self._without_gradients(parts, more, self.scene.numbers.compute) as meter:
+
+        def do() -> None:
             self._predicted(2 * batch, size_wh, self._states(2 * batch, is_live=False))
-        return Passed(meter.peak, meter.work)
+
+        return self._passing(("draw", size_wh, batch), do, parts, more, self.scene.numbers.compute)
 
     def decode(self, size_wh: Size, more: int, parts: Collection[str]) -> Passed:
         """A latent to a picture."""
         width, height = size_wh
-        with self._without_gradients(parts, more, torch.float32) as meter:
-            latent = self._empty(
-                1, self.model.latent_channels, height // PIXELS, width // PIXELS, dtype=self.scene.numbers.vae
-            )
-            self.model.vae.decode(latent)
-        return Passed(meter.peak, meter.work)
+        shape = 1, self.model.latent_channels, height // PIXELS, width // PIXELS
 
-    @contextlib.contextmanager
-    def _without_gradients(
-        self, parts: Collection[str], more: int, compute: torch.dtype, *, is_trained: bool = True
-    ) -> Iterator[Meter]:
-        """These parts are held, `more` bytes of the optimizer's, and with `is_trained` what is trained."""
+        def do() -> None:
+            self.model.vae.decode(self._empty(*shape, dtype=self.scene.numbers.vae))
+
+        return self._passing(("decode", shape), do, parts, more, torch.float32)
+
+    def _passing(
+        self,
+        key: tuple[Any, ...],
+        do: Callable[[], None],
+        parts: Collection[str],
+        more: int,
+        compute: torch.dtype,
+        *,
+        is_trained: bool = True,
+    ) -> Passed:
+        """What is done without gradients, once for each `key`: it takes the same whatever stands beside it.
+
+        These parts are held, `more` bytes of the optimizer's, and with `is_trained` what is trained.
+        """
         meter = self._meter()
-        held = self.model.modules if self.scene.kind == "cpu" else dict.fromkeys(parts)
-        self._hold(meter, held, is_trained=is_trained)
+        parts = dict.fromkeys(parts)
+        self._hold(meter, parts, is_trained=is_trained)
+        meter.reserve(self._waiting_beside(parts), WEIGHTS)
         meter.reserve(more, OPTIMIZER)
-        if self.trained is not None:
-            self.trained.training(False)
-        with torch.no_grad(), meter, Casting(meter, compute, self.scene.kind):
-            meter.restart()
-            yield meter
+        standing = tuple(meter.held)
+        if key not in self._passed:
+            if self.trained is not None:
+                self.trained.training(False)
+            with torch.no_grad(), meter, Casting(meter, compute, self.scene.kind):
+                meter.restart()
+                do()
+            moving = tuple(one - there for one, there in zip(meter.peak, standing, strict=True))
+            self._passed[key] = Passed(moving, meter.work, gaps=meter.gaps)
+        found = self._passed[key]
+        meter.close()
+        peak = tuple(one + there for one, there in zip(found.peak, standing, strict=True))
+        return replace(found, peak=peak)
 
     def _meter(self) -> Meter:
-        return Meter(workspaces(self.scene.kind), GRAINS.get(self.scene.kind, 1))
+        heap = Heap() if self.scene.kind == "cpu" else None
+        return Meter(workspaces(self.scene.kind), GRAINS.get(self.scene.kind, 1), heap)
 
-    def _hold(self, meter: Meter, parts: Collection[str], *, is_trained: bool = True) -> None:
+    def _hold(
+        self, meter: Meter, parts: Collection[str], *, is_trained: bool = True, lasts: bool = True
+    ) -> None:
         for part in parts:
-            meter.hold(self.model.modules[part].parameters(), WEIGHTS)
+            meter.hold(self.model.modules[part].parameters(), WEIGHTS, lasts=lasts)
         if not is_trained:
             return
         if is_adapter(self.scene.run):
-            meter.hold(self.parameters, ADAPTERS)
-        meter.hold([row for rows in self.words.values() for row in rows.values()], ADAPTERS)
+            meter.hold(self.parameters, ADAPTERS, lasts=lasts)
+        words = [row for rows in self.words.values() for row in rows.values()]
+        meter.hold(words, ADAPTERS, lasts=lasts)
 
     @property
     def bytes_of_trained(self) -> int:
@@ -272,12 +333,12 @@ class Rehearsal:
         return bytes_of(self.all_trained)
 
     def at_work(self, manner: Manner) -> list[str]:
-        """The parts that are on the device in the steps."""
+        """The parts that are on the device in the steps, in the precision that they work in."""
         idle = self._idle(manner)
         return [part for part in self.model.modules if part not in idle]
 
     def _idle(self, manner: Manner) -> list[str]:
-        if not manner.unloads or self.scene.kind == "cpu":
+        if not manner.unloads:
             return []
         idle = [] if self.scene.run.memory.cache_latents == "off" else [VAE]
         return idle if self.is_live else idle + [one.part for one in self.model.encoders]

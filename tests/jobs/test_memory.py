@@ -9,7 +9,6 @@ from PIL import Image
 
 from lib_dreambooth import settings
 from lib_dreambooth.assets import MINI_CHECKPOINT
-from lib_dreambooth.forecast.forecast import with_gaps
 from lib_dreambooth.forecast.kept import Kept
 from lib_dreambooth.jobs.memory import forecast_of, numbers_of
 from lib_dreambooth.jobs.plan import RunPlan, plan_run
@@ -40,7 +39,7 @@ def test_a_plan_says_what_is_needed_before_anything_is_read(plan: RunPlan, tmp_p
     forecast = told.forecast
     assert (told.room, told.fits) == (None, None)
     assert set(forecast.phases) == {"load", "cache", "step", "save", "preview"}
-    assert forecast.bytes == with_gaps("cpu", forecast.phases[forecast.largest].parts)
+    assert forecast.bytes == forecast.phases[forecast.largest].bytes
     assert forecast.seconds is None
     assert not kept.path.exists()
     assert forecast.manner.level == "off"

@@ -1,0 +1,119 @@
+"""What a C library's heap holds of the computer's memory, where blocks come and go: blocks and gaps between.
+
+Follows glibc's before 2.38: the smallest gap that suffices is taken and split, neighbours that are free
+become one, and large blocks are mapped each for itself. Pages that were written once stay with the process:
+something small always lies at the end, so that nothing there is given back (`keepcost` is 0 at the peak).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+
+# Blocks from here on are mapped and given back at once: glibc's threshold rises to this as blocks are freed.
+MAPPED = 32 << 20
+GRAIN = 64
+# PyTorch's blocks begin at multiples of 64 bytes: a gap has to have so much more than a block for that, so
+# that a block's own gap does not suffice for the next of its size.
+LOOSE = 96
+
+
+class Heap:
+    """Blocks by a number each; `resident` is what the process holds for them, `highest` its highest mark."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._mapped = 0
+        self._end = 0  # of the last block
+        self._touched = 0  # pages up to here stay with the process
+        self._gaps: list[tuple[int, int]] = []  # size and start, the smallest first
+        self._starts: dict[int, int] = {}  # of gaps: start to size
+        self._ends: dict[int, int] = {}  # of gaps: end to start
+        self._blocks: dict[int, tuple[int, int]] = {}  # start and size; mapped ones start at -1
+        self._noted: list[tuple[int, int]] = []  # blocks with their size, 0 where they were let go
+
+    @property
+    def resident(self) -> int:
+        return self._touched + self._mapped
+
+    def restart(self) -> None:
+        """The highest mark from here on."""
+        self.highest = self.resident
+        self._noted = []
+
+    def settle(self, sizes: Iterable[int]) -> None:
+        """Blocks of these sizes come to stay."""
+        for place, num_bytes in enumerate(sizes):
+            self.take(-1 - place, num_bytes)
+
+    def repeat(self) -> None:
+        """All that came and went since `restart` once more; what came to stay does not come again."""
+        noted, stays = self._noted, {block for block, size in self._noted if size and block in self._blocks}
+        self.restart()
+        taken: set[int] = set()
+        for block, size in noted:
+            if size and block not in stays:
+                self.take(block, size)
+                taken.add(block)
+            elif not size and block in taken:
+                self.give(block)
+                taken.remove(block)
+
+    def pass_by(self, num_bytes: int) -> None:
+        """A block for a moment."""
+        self.take(0, num_bytes)
+        self.give(0)
+
+    def take(self, block: int, num_bytes: int) -> None:
+        """A block is asked for."""
+        self._noted.append((block, num_bytes))
+        size = max(GRAIN, -(-num_bytes // GRAIN) * GRAIN)
+        if size >= MAPPED:
+            self._mapped += size
+            self._blocks[block] = (-1, size)
+        else:
+            self._blocks[block] = (self._place(size), size)
+        self.highest = max(self.highest, self.resident)
+
+    def give(self, block: int) -> None:
+        """A block is let go."""
+        self._noted.append((block, 0))
+        start, size = self._blocks.pop(block)
+        if start < 0:
+            self._mapped -= size
+            return
+        end = start + size
+        if end in self._starts:
+            after = self._starts[end]
+            self._remove(end, after)
+            end += after
+        if start in self._ends:
+            start = self._ends[start]
+            self._remove(start, self._starts[start])
+        if end < self._end:
+            self._insert(start, end - start)
+            return
+        self._end = start
+
+    def _place(self, size: int) -> int:
+        at = bisect_left(self._gaps, (size + LOOSE, -1))
+        if at == len(self._gaps):
+            start = self._end
+            self._end += size
+            self._touched = max(self._touched, self._end)
+            return start
+        found, start = self._gaps[at]
+        self._remove(start, found)
+        if found > size:
+            self._insert(start + size, found - size)
+        return start
+
+    def _insert(self, start: int, size: int) -> None:
+        insort(self._gaps, (size, start))
+        self._starts[start] = size
+        self._ends[start + size] = start
+
+    def _remove(self, start: int, size: int) -> None:
+        del self._gaps[bisect_left(self._gaps, (size, start))]
+        del self._starts[start]
+        del self._ends[start + size]
