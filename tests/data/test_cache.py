@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lib_dreambooth.base.errors import Cancelled, UserError
 from lib_dreambooth.data.buckets.cuts import CutSettings, possible_cuts
+from lib_dreambooth.data.cache import stores
 from lib_dreambooth.data.cache.checksums import checksum
 from lib_dreambooth.data.cache.keeping import CacheMode, open_store, where_to_keep
 from lib_dreambooth.data.cache.keys import grouped, latent_key, text_key
@@ -441,3 +442,25 @@ def test_stopping_keeps_what_was_encoded(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         TextCache(DiskStore(tmp_path), "clip").prepare(captions, encode_texts, check_cancelled=stop)
     assert TextCache(DiskStore(tmp_path), "clip").prepare(captions, encode_texts) == 13
+
+
+def test_what_waits_is_counted_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noting(MemoryStore):
+        def write(self, entries: Mapping[str, Tensors]) -> None:
+            sizes.append(len(entries))
+            super().write(entries)
+
+    sizes: list[int] = []
+    counted: list[int] = []
+    size_of = stores.size_of
+    monkeypatch.setattr(stores, "size_of", lambda tensors: counted.append(1) or size_of(tensors))
+    monkeypatch.setattr(stores, "FILE_BYTES", 3 * 400)
+    store = Noting()
+    waiting = stores.Waiting(store)
+    for number in range(10):
+        waiting.add({f"{number}": {"x": torch.full((100,), float(number))}})
+    assert "9" in waiting and "8" not in waiting and sizes == [3, 3, 3]
+    waiting.flush()
+    assert sizes == [3, 3, 3, 1] and all(store.read(f"{n}")["x"][0] == n for n in range(10))
+    # Once by what waits, twice by the store, however many were there before.
+    assert len(counted) == 30

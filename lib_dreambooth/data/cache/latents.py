@@ -14,15 +14,13 @@ from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.data.ahead import ahead
 from lib_dreambooth.data.buckets.cuts import Cut
 from lib_dreambooth.data.cache.keys import grouped, latent_key, name_in_group
-from lib_dreambooth.data.cache.stores import Store, Tensors, size_of
+from lib_dreambooth.data.cache.stores import Store, Tensors, Waiting
 from lib_dreambooth.data.item import Finding, Item
 from lib_dreambooth.data.pictures.rendering import Rendered, Treatment, render
 from lib_dreambooth.data.scanning.facts import hash_path
 
 # Pixels of -1 to 1, (count, 3, height, width), to mean and standard deviation, (count, channels, h, w).
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
-# A file is written whenever this much is waiting: small, so that a stop loses little.
-FILE_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class LatentCache:
         progress(report.reused, total)
         # All cuts of one picture are rendered together, so that it is decoded once.
         chunks = [list(alike) for _, alike in groupby(missing, key=what_to_decode)]
-        waiting: dict[str, Tensors] = {}
+        waiting = Waiting(self.store)
         try:
             for chunk, rendered in zip(chunks, ahead(self._render, chunks, workers), strict=True):
                 for group in chunk:
@@ -100,14 +98,11 @@ class LatentCache:
                         if want.item.content in failed
                     }
                     if not failed:
-                        waiting |= self._encode(group, rendered.pictures, encode)
+                        waiting.add(self._encode(group, rendered.pictures, encode))
                         report.encoded += len(group)
-                    if sum(map(size_of, waiting.values())) >= FILE_BYTES:
-                        self.store.write(waiting)
-                        waiting = {}
                     progress(report.reused + report.encoded + len(report.failed), total)
         finally:
-            self.store.write(waiting)
+            waiting.flush()
         return report
 
     def groups(self, wanted: Iterable[Wanted]) -> list[Group]:

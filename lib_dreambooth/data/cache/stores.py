@@ -36,6 +36,8 @@ ENDING = ".safetensors"
 # What a killed run may leave behind; younger ones may be another run's, at work.
 STALE_S = 24 * 3600
 FILES_OPEN = 16
+# A file is written whenever this much is waiting: small, so that a stop loses little.
+FILE_BYTES = 32 * 1024 * 1024
 
 
 class Store(Protocol):
@@ -83,6 +85,31 @@ class MemoryStore:
     @property
     def num_bytes(self) -> int:
         return self._num_bytes
+
+
+class Waiting:
+    """Entries on their way into a store, which gets a file's worth at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._entries: dict[str, Tensors] = {}
+        self._num_bytes = 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def add(self, entries: Mapping[str, Tensors]) -> None:
+        """Takes entries that were not there, and writes when a file is full."""
+        self._entries.update(entries)
+        # Counted as they come: there may be ten thousand of them.
+        self._num_bytes += sum(map(size_of, entries.values()))
+        if self._num_bytes >= FILE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is waiting."""
+        entries, self._entries, self._num_bytes = self._entries, {}, 0
+        self.store.write(entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.cache.keys import grouped, name_in_group, text_key
-from lib_dreambooth.data.cache.stores import MemoryStore, Store, Tensors, size_of
+from lib_dreambooth.data.cache.stores import MemoryStore, Store, Tensors, Waiting
 
 # Captions to the named tensors of each: hidden states of each encoder, pooled states.
 EncodeTexts = Callable[[Sequence[str]], list[Tensors]]
-FILE_BYTES = 32 * 1024 * 1024
 
 
 class TextCache:
@@ -50,20 +49,17 @@ class TextCache:
             group for group in groups if any(self.store.read(self._names[by_key[k]]) is None for k in group)
         ]
         encoded = 0
-        waiting: dict[str, Tensors] = {}
+        waiting = Waiting(self.store)
         progress(len(by_key) - sum(map(len, missing)), len(by_key))
         try:
             for group in missing:
                 check_cancelled()
                 texts = [by_key[key] for key in group]
-                waiting |= {self._names[t]: states for t, states in zip(texts, encode(texts), strict=True)}
+                waiting.add({self._names[t]: states for t, states in zip(texts, encode(texts), strict=True)})
                 encoded += len(group)
-                if sum(map(size_of, waiting.values())) >= FILE_BYTES:
-                    self.store.write(waiting)
-                    waiting = {}
                 progress(len(by_key) - sum(map(len, missing)) + encoded, len(by_key))
         finally:
-            self.store.write(waiting)
+            waiting.flush()
         return encoded
 
     def names(self) -> list[str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from lib_dreambooth.adapters.parts import Trainable, silenced
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.data.cache.keys import digest
-from lib_dreambooth.data.cache.stores import Store, Tensors, size_of
+from lib_dreambooth.data.cache.stores import Store, Waiting
 from lib_dreambooth.data.dataset import Dataset
 from lib_dreambooth.data.feeding.batch import Batch
 from lib_dreambooth.data.item import Item
@@ -30,8 +30,6 @@ from lib_dreambooth.training.micro_step import autocast, predict
 from lib_dreambooth.training.objective.noised import Noised
 from lib_dreambooth.training.trainer.texts import Texts
 
-# A file is written whenever this much is waiting: small, so that a stop loses little.
-FILE_BYTES = 32 * 1024 * 1024
 ANSWER = "answer"
 CELL_PIXELS, BYTES_OF_FLOAT = 64, 4
 
@@ -71,8 +69,11 @@ class Stored:
     source: Asked
     store: Store
     base: str
-    _waiting: dict[str, Tensors] = field(default_factory=dict)
+    _waiting: Waiting = field(init=False)
     _names: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._waiting = Waiting(self.store)
 
     def __call__(self, batch: Batch, noised: Noised, rows: list[int]) -> Tensor:
         found = self.store.read(self.name(batch, noised, rows))
@@ -90,15 +91,12 @@ class Stored:
         self._names.add(name)
         if name in self._waiting or self.store.read(name) is not None:
             return False
-        self._waiting[name] = {ANSWER: self.source(batch, noised, rows).cpu()}
-        if sum(map(size_of, self._waiting.values())) >= FILE_BYTES:
-            self.flush()
+        self._waiting.add({name: {ANSWER: self.source(batch, noised, rows).cpu()}})
         return True
 
     def flush(self) -> None:
         """Writes what is waiting."""
-        waiting, self._waiting = self._waiting, {}
-        self.store.write(waiting)
+        self._waiting.flush()
 
     def name(self, batch: Batch, noised: Noised, rows: list[int]) -> str:
         """Rows of one batch are one entry, since last digits depend on what is asked together."""

@@ -67,6 +67,7 @@ from lib_dreambooth.training.trainer.control import Control
 from lib_dreambooth.training.trainer.placing import Places
 from lib_dreambooth.training.trainer.ready import Materials, Ready
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
+from lib_dreambooth.training.trainer.telling import Telling
 from lib_dreambooth.training.trainer.texts import CachedTexts, LiveTexts, Texts
 
 # A cache of this size stays in memory where it is left to us; larger ones go to the disk.
@@ -97,8 +98,12 @@ class Preparer:
     process: Processes = ALONE
     taking: Taking = AS_SET
     arithmetic: Arithmetic = field(init=False)
+    progress: Telling = field(init=False)
     _stores: dict[str, Store] = field(default_factory=dict)
     _places: Places | None = None
+
+    def __post_init__(self) -> None:
+        self.progress = Telling(self.emit)
 
     def read(self) -> LoadedModel:
         """The base with its merged files, frozen, in system memory: parts come to the card in their turn.
@@ -289,9 +294,6 @@ class Preparer:
         # The live rows: what moves them, takes them away or puts averages in place is seen at once.
         model.words = NO_EMBEDDINGS if words is None else Embeddings(words.at_work)
         return trained
-
-    def progress(self, name: str, done: int, total: int) -> None:
-        self.emit(Phase(name=name, done=done, total=total))
 
     def _latent_cache(self, model: LoadedModel, dataset: Dataset) -> LatentCache | None:
         memory = self.run.memory

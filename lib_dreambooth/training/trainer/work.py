@@ -46,6 +46,7 @@ from lib_dreambooth.training.trainer.sampling import Previewer
 from lib_dreambooth.training.trainer.saving import STATE, Saver
 from lib_dreambooth.training.trainer.spilling import Watch
 from lib_dreambooth.training.trainer.stepping import NOT_FINITE, Stepper
+from lib_dreambooth.training.trainer.telling import Telling
 from lib_dreambooth.training.trainer.timing import Regular, state_interval
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Work:
         self.ready = ready
         self.control = control
         self.emit = emit
+        self._tell = Telling(emit)
         self.step = step
         self.results: list[Result] = []
         run, length = ready.run, ready.length
@@ -181,7 +183,7 @@ class Work:
     def _quiet(self, name: str, done: int, total: int) -> None:
         """Encoding for another epoch is told only where there is something to do."""
         if done < total:
-            self.emit(Phase(name=name, done=done, total=total))
+            self._tell(name, done, total)
 
     def _take(self, batches: list[Batch]) -> None:
         begun = time.monotonic()
