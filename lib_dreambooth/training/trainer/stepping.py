@@ -17,6 +17,7 @@ from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.data.cache.latents import Moments
 from lib_dreambooth.data.feeding.batch import Batch, draw_latents
 from lib_dreambooth.diffusion.draws import Draw
+from lib_dreambooth.formats.keymap import VAE
 from lib_dreambooth.training.encoding import latent_encoder
 from lib_dreambooth.training.micro_step import StatesOf, micro_step
 from lib_dreambooth.training.objective.noised import Losses, Noised
@@ -281,7 +282,9 @@ def encoded(ready: Ready, batch: Batch) -> Batch:
     """A batch of pixels with the latents drawn for its visits."""
     assert batch.pixels is not None
     # One by one: an encoder's last digits depend on how many go through it at once.
-    found = [latent_encoder(ready.model)(pixels[None]) for pixels in batch.pixels]
+    # Where latents were kept and are gone, the encoder is not here.
+    with ready.places.at_work([VAE]):
+        found = [latent_encoder(ready.model)(pixels[None]) for pixels in batch.pixels]
     moments = [Moments(mean[0], std[0]) for mean, std in found]
     seed = ready.run.draws.seed
     latents = draw_latents(moments, batch.plan.visits, seed, ready.assembler.fresh)
