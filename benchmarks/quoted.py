@@ -16,8 +16,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- benchmarks/quoted.py -->", "<!-- end -->"
-OURS, PEER = "ours", "kohya"
-HEAD = """| what | here | kohya's scripts | share | command |
+# Ours and its peer in each comparison.
+KOHYA, DIFFUSERS = ("ours", "kohya"), ("ours, as diffusers", "diffusers")
+NAMES = {"kohya": "kohya's scripts", "diffusers": "diffusers' script"}
+SAME_LAYERS = ", attention alone"
+ABOUT_DIFFUSERS = (
+    "diffusers' script has networks beside attention alone, as ours then, and encodes pictures and captions "
+    "in every step. "
+)
+HEAD = """| what | here | others | share | command |
 |---|---|---|---|---|"""
 
 
@@ -36,12 +43,14 @@ def quoted(text: str) -> str:
 
 def table() -> str:
     """Rows of every result that has a peer, then the machine."""
-    rows = [*of_step(read("step")), *of_host(read("host")), *of_start(read("start"))]
+    of_steps = list(of_step(read("step")))
+    rows = [*of_steps, *of_host(read("host")), *of_start(read("start"))]
     machine = read("start")["machine"]
+    has_diffusers = any(NAMES[DIFFUSERS[1]] in line for line in of_steps)
     about = (
         f"Processor seconds on {machine['cores']} cores ({machine['processor']}), without a graphics card, "
-        f"{machine['date']}; random weights, side by side in one run. All else stands in "
-        "`benchmarks/results`."
+        f"{machine['date']}; random weights, side by side in one run. "
+        f"{ABOUT_DIFFUSERS if has_diffusers else ''}All else stands in `benchmarks/results`."
     )
     return "\n".join([HEAD, *rows, "", about])
 
@@ -52,12 +61,18 @@ def read(name: str) -> dict[str, Any]:
 
 
 def of_step(result: dict[str, Any]) -> Iterator[str]:
+    # What counts on a card is the clock, and the card's memory.
+    is_card = bool(result["machine"]["cards"])
+    time = "step_wall_s" if is_card else "step_cpu_s"
+    key = "whole_peak_allocated_bytes" if is_card else "whole_peak_resident_bytes"
     for case, found in result["cases"].items():
-        programs = found["programs"]
-        yield row(f"a step, {case}", programs, "step_cpu_s", "s", "step.py")
-        key = "whole_peak_resident_bytes"
-        in_gib = {name: {key: one[key] / 2**30} for name, one in programs.items() if key in one}
-        yield row(f"most memory, {case}", in_gib, key, "GiB", "step.py")
+        # A program that ran out of memory has neither.
+        programs = {name: one for name, one in found["programs"].items() if key in one}
+        in_gib = {name: {key: one[key] / 2**30} for name, one in programs.items()}
+        for pair, of in ((KOHYA, ""), (DIFFUSERS, SAME_LAYERS if "lora" in case else "")):
+            if pair[0] in programs:
+                yield row(f"a step, {case}{of}", programs, time, "s", "step.py", pair)
+                yield row(f"most memory, {case}{of}", in_gib, key, "GiB", "step.py", pair)
 
 
 def of_host(result: dict[str, Any]) -> Iterator[str]:
@@ -73,13 +88,22 @@ def of_start(result: dict[str, Any]) -> Iterator[str]:
     yield row("the same, with kept latents", starts["warm"], "first_step_cpu_s", "s", "start.py")
 
 
-def row(what: str, programs: dict[str, dict[str, Any]], key: str, unit: str, command: str) -> str:
-    ours, peer = programs[OURS][key], programs.get(PEER, {}).get(key)
-    shown = [
-        f"{value:,.{digits(value)}f} {unit}".strip() for value in (ours, *([] if peer is None else [peer]))
-    ]
+def row(
+    what: str,
+    programs: dict[str, dict[str, Any]],
+    key: str,
+    unit: str,
+    command: str,
+    pair: tuple[str, str] = KOHYA,
+) -> str:
+    ours, peer = programs[pair[0]][key], programs.get(pair[1], {}).get(key)
+    other = "" if peer is None else f"{shown(peer, unit)} ({NAMES[pair[1]]})"
     share = "" if peer is None else f"{ours / peer:.2f}"
-    return f"| {what} | {shown[0]} | {shown[1] if peer is not None else ''} | {share} | `{command}` |"
+    return f"| {what} | {shown(ours, unit)} | {other} | {share} | `{command}` |"
+
+
+def shown(value: float, unit: str) -> str:
+    return f"{value:,.{digits(value)}f} {unit}".strip()
 
 
 def digits(value: float) -> int:
