@@ -14,10 +14,12 @@ from typing import Any
 
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.data.tags.places import data_folder
-from lib_dreambooth.forecast.fitting import Fit, Offer, fitted, manners, offers
+from lib_dreambooth.forecast.fitting import Fit, fitted, manners
 from lib_dreambooth.forecast.forecast import Forecast, Forecaster, Numbers
 from lib_dreambooth.forecast.kept import Kept
+from lib_dreambooth.forecast.known import Known
 from lib_dreambooth.forecast.machine import Speed, measured
+from lib_dreambooth.forecast.offering import Offer, offers
 from lib_dreambooth.forecast.rehearsal import Scene
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
@@ -129,13 +131,14 @@ def forecaster_of(
     key = (
         str(base), base.stat().st_mtime_ns, numbers, target.kind, arithmetic, speed, factor, pace,
         repr((run.network, run.parts, run.words, run.precision, run.memory, run.length, run.optimizer)),
-        repr((run.captions.max_tokens, run.ema, run.previews, run.model.clip_skip)),
+        repr((run.captions, run.ema, run.previews, run.model.clip_skip, run.model.merge)),
     )  # fmt: skip
     if key in _known:
         _known.move_to_end(key)
         return _known[key]
     scene = Scene(run, kind, arithmetic, target.kind, functools.partial(taking_steps, run))
-    _known[key] = Forecaster(scene, numbers, speed, factor, pace)
+    known = Known(kept.folder, repr((key, kind)))
+    _known[key] = Forecaster(scene, numbers, speed, factor, pace, known)
     while len(_known) > MOST_KEPT:
         _known.popitem(last=False)
     return _known[key]

@@ -8,8 +8,8 @@ from typing import Any
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.host import Host
-from lib_dreambooth.forecast.fitting import Offer
 from lib_dreambooth.forecast.forecast import Numbers
+from lib_dreambooth.forecast.offering import Offer
 from lib_dreambooth.jobs.memory import numbers_of
 from lib_dreambooth.jobs.orders import device_of, plan_new
 from lib_dreambooth.jobs.suiting import CARDS_GIB, USUAL_CARD, Suiting, room_of_card, suited

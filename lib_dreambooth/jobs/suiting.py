@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lib_dreambooth.data.tags.places import data_folder
-from lib_dreambooth.forecast.fitting import Offer
 from lib_dreambooth.forecast.forecast import Numbers
 from lib_dreambooth.forecast.kept import Kept
+from lib_dreambooth.forecast.offering import Offer
 from lib_dreambooth.forecast.rehearsal import Manner
 from lib_dreambooth.jobs.bases import bytes_at
 from lib_dreambooth.jobs.completing import kind_of_base
@@ -104,7 +104,7 @@ def suited(
         if told.fits or not may_change or not told.offers or len(learned) == MOST_CHANGES:
             break
         learned.append(told.offers[0])
-        sourced = update(sourced, dict(told.offers[0].changes), FORECAST)
+        sourced = update(sourced, told.offers[0].to_json()["changes"], FORECAST)
     sourced = update(sourced, changes_for(sourced.run, told.forecast.manner), FORECAST)
     return Suiting(sourced, tuple(differences(given.run, sourced.run)), tuple(learned), told)
 

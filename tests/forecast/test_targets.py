@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from lib_dreambooth.forecast.fitting import fitted, manners, offers, usable
+from lib_dreambooth.forecast.fitting import fitted, manners, usable
 from lib_dreambooth.forecast.forecast import CACHE, LOAD, PREVIEW, SAVE, STEP, Forecaster, Numbers
 from lib_dreambooth.forecast.meter import WEIGHTS
+from lib_dreambooth.forecast.offering import offers
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.suiting import room_of_card
@@ -77,4 +78,4 @@ def test_accumulation_on_whole_sdxl_does_not_fit_and_what_would_is_named() -> No
     # With gradients in system memory the same run fits.
     assert fitted(made.of, manners(("on",), (False,), in_system=(False, True)), room_of_card(12)).fits
     named = {path for offer in offers(made, room_of_card(12)) for path, _ in offer.changes}
-    assert {"memory.fused_backward"} <= named
+    assert {"memory.fused_backward", "parts.unet.blocks"} <= named

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lib_dreambooth.forecast.fitting import Offer
 from lib_dreambooth.forecast.forecast import STEP, Forecast, PhaseNeed
 from lib_dreambooth.forecast.kept import BOUNDS, Kept
+from lib_dreambooth.forecast.offering import Offer
 from lib_dreambooth.forecast.rehearsal import Manner
 from lib_dreambooth.jobs import foretelling
 from lib_dreambooth.jobs.foretelling import Foretold, ratios_of, sentence

@@ -9,9 +9,9 @@ import pytest
 
 from lib_dreambooth import settings
 from lib_dreambooth.assets import MINI_CHECKPOINT
-from lib_dreambooth.forecast.fitting import Offer
 from lib_dreambooth.forecast.forecast import STEP, Forecast, PhaseNeed
 from lib_dreambooth.forecast.kept import Kept
+from lib_dreambooth.forecast.offering import Offer
 from lib_dreambooth.forecast.rehearsal import Manner
 from lib_dreambooth.jobs import suiting
 from lib_dreambooth.jobs.memory import Told

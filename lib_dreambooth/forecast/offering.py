@@ -1,0 +1,310 @@
+"""Changes of what is learned with which a run would fit, each with what it needs and what it costs.
+
+What an optimizer keeps, gradients and parts that leave the card are worked out from the weights' sizes: what
+activations shrink by as well is not counted, so that an offer needs at most what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from lib_dreambooth.adapters.parts import Part
+from lib_dreambooth.base.showing import shown_bytes
+from lib_dreambooth.forecast.fitting import usable
+from lib_dreambooth.forecast.forecast import PREVIEW, SAVE, STEP, Forecast, Forecaster
+from lib_dreambooth.forecast.meter import ADAPTERS, GRADIENTS, OPTIMIZER, WEIGHTS, Peak
+from lib_dreambooth.forecast.rehearsal import Manner
+from lib_dreambooth.forecast.remembered import EIGHT_BIT, FLOAT, remembered_bytes
+from lib_dreambooth.formats.keymap import UNET
+from lib_dreambooth.settings.meaning import is_adapter
+
+RESOLUTIONS = (1024, 896, 768, 640, 512, 448, 384, 320, 256)
+RANKS = (64, 32, 16, 8, 4)
+ATTENTION = ("attn1", "attn2", "self_attn")
+ATTENTION_BLOCKS = ("*.attn1.*", "*.attn2.*")
+LOW_RANK = ("lora", "loha", "lokr", "glora")
+# Optimizers that move each weight on its own with the same result.
+APART = ("adamw", "adafactor", "came", "lion")
+TOGETHER = "several changes together, since none of them suffices alone"
+Changes = tuple[tuple[str, object], ...]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Another run that would fit: which settings it takes, what it needs, and what it costs.
+
+    `seconds` are the whole run's, None where nobody knows.
+    """
+
+    changes: Changes
+    bytes: int
+    about: str
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "changes": {
+                name: list(value) if isinstance(value, tuple) else value for name, value in self.changes
+            },
+            "peak": self.bytes,
+            "about": self.about,
+            "seconds": self.seconds,
+        }
+
+
+def standing(peak: Peak) -> int:
+    """What of a step's memory there is for any batch."""
+    return sum(peak[part] for part in (WEIGHTS, ADAPTERS, GRADIENTS, OPTIMIZER))
+
+
+def offers(forecaster: Forecaster, room: int) -> list[Offer]:
+    """What would fit, what changes least first; several changes together where no single one suffices."""
+    table = Table(forecaster, usable(room))
+    found = [offer for offer in table.singles() if offer.bytes <= usable(room)]
+    return found or [offer for offer in table.together() if offer.bytes <= usable(room)][:1]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Bytes less: in the steps, and between them, while previews are drawn and files written."""
+
+    in_steps: int = 0
+    between: int = 0
+
+    def __add__(self, other: Saved) -> Saved:
+        return Saved(self.in_steps + other.in_steps, self.between + other.between)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is trained, and the name of what moves it."""
+
+    parts: tuple[Part, ...]
+    optimizer: str
+
+    def kept(self, *, has_average: bool) -> int:
+        """Bytes of what the optimizer keeps, and of averages."""
+        count = sum(one.parameter.numel() for one in self.parts)
+        shapes = [tuple(one.parameter.shape) for one in self.parts]
+        return remembered_bytes(self.optimizer, shapes) + (FLOAT * count if has_average else 0)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Changed settings, which weights stay trained, another optimizer's name, and what it costs.
+
+    `leaving`: bytes of the model that are not on the card any more in the steps.
+    """
+
+    changes: Changes
+    about: str
+    keep: Callable[[Part], bool] = lambda part: True
+    optimizer: str = ""
+    leaving: int = 0
+
+
+class Table:
+    """The changes that a run could make, with what each saves."""
+
+    def __init__(self, forecaster: Forecaster, room: int) -> None:
+        self.forecaster = forecaster
+        self.room = room
+        self.run = run = forecaster.scene.run
+        unloads = run.memory.unload != "off"
+        pieces = run.memory.pieces or run.length.batch_size
+        self.least = Manner("on", unloads=unloads, is_alone=unloads, pieces=pieces)
+        self.plain = forecaster.of(self.least)
+        self.step = forecaster.step(self.least)
+        self.weights = Weights(tuple(forecaster.rehearsal.parts), run.optimizer.name)
+
+    def singles(self) -> Iterator[Offer]:
+        """Each change alone."""
+        yield from self._of_gradients()
+        for change in self._of_weights():
+            saved, _ = self._saved(self.weights, change, has_gradients=True)
+            yield Offer(change.changes, needed(self.plain, saved), change.about, self.plain.seconds)
+        yield from self._of_ranks()
+        # Smaller batches and pictures make nothing of this smaller.
+        if standing(self.step.peak) <= self.room:
+            yield from self._of_pictures(self.plain, Saved())
+
+    def together(self) -> Iterator[Offer]:
+        """The changes of weights one more each time, then smaller pictures beside all of them."""
+        changes: dict[str, object] = {}
+        run, plain, weights, saved = self.run, self.plain, self.weights, Saved()
+        if self._can_fuse:
+            # Then no gradients wait for each other; clipping needs all of them.
+            changes = {"memory.fused_backward": "on", "optimizer.max_grad_norm": 0.0}
+            changes |= {"length.accumulation": 1} if run.length.accumulation > 1 else {}
+            plain = self.forecaster.of(replace(self.least, is_fused=True, pieces=1))
+        others = self._in_half()
+        for change in self._of_weights():
+            if others is not None and change.keep is is_attention_or_text:
+                # Rather all of the weights in half precision.
+                yield from others.in_half()
+            own, weights = self._saved(weights, change, has_gradients=not plain.manner.is_fused)
+            saved += own
+            changes |= dict(change.changes)
+            yield Offer(tuple(changes.items()), needed(plain, saved), TOGETHER, plain.seconds)
+        if standing(self.forecaster.step(plain.manner).peak) - saved.in_steps > self.room:
+            return
+        for offer in self._of_pictures(plain, saved):
+            yield Offer((*changes.items(), *offer.changes), offer.bytes, TOGETHER, offer.seconds)
+
+    def in_half(self) -> Iterator[Offer]:
+        """What `together` has, with trained weights in half precision."""
+        about = "trained weights in half precision: small steps count by chance"
+        half: Changes = (("precision.weights", "half"),)
+        yield Offer(half, self.plain.bytes, about, self.plain.seconds)
+        for offer in self.together():
+            yield replace(offer, changes=(*half, *offer.changes))
+
+    def _in_half(self) -> Table | None:
+        """The same with trained weights in half precision, where they are whole ones in float32."""
+        of = self.forecaster
+        numbers: Any = of.scene.numbers
+        if is_adapter(self.run) or numbers.weights.itemsize < FLOAT or numbers.compute.itemsize == FLOAT:
+            return None
+        scene = replace(of.scene, numbers=replace(numbers, weights=numbers.compute))
+        return Table(Forecaster(scene, of.numbers, of.speed, of.factor, of.pace), self.room)
+
+    def _saved(self, weights: Weights, change: Change, *, has_gradients: bool) -> tuple[Saved, Weights]:
+        """What a change saves beside others, and what is trained then."""
+        kept = Weights(
+            tuple(one for one in weights.parts if change.keep(one)), change.optimizer or weights.optimizer
+        )
+        less = weights.kept(has_average=self._has_average) - kept.kept(has_average=self._has_average)
+        gone = bytes_in(weights.parts) - bytes_in(kept.parts)
+        between = less + (gone if is_adapter(self.run) else 0)
+        return Saved(between + (gone if has_gradients else 0) + change.leaving, between), kept
+
+    @property
+    def _can_fuse(self) -> bool:
+        """Whether weights could move in the backward pass, where nothing else stood against it."""
+        run, numbers = self.run, self.forecaster.scene.numbers
+        name = run.optimizer.name.lower().removeprefix("paged").removesuffix(EIGHT_BIT)
+        is_open = run.memory.fused_backward != "off" and run.memory.gradients != "system"
+        return is_open and not is_adapter(run) and name in APART and numbers.compute != torch.float16
+
+    @property
+    def _has_average(self) -> bool:
+        return self.run.ema.use and self.run.ema.place == "card"
+
+    def _of_gradients(self) -> Iterator[Offer]:
+        run, of = self.run, self.forecaster.of
+        if run.length.accumulation <= 1 or is_adapter(run):
+            return
+        if run.memory.gradients == "card":
+            waiting = of(replace(self.least, is_in_system=True))
+            about = "gradients wait in system memory: the same result, slower"
+            yield Offer((("memory.gradients", "system"),), waiting.bytes, about, waiting.seconds)
+        if not self._can_fuse:
+            return
+        alone = of(replace(self.least, is_fused=True, pieces=1))
+        about = "no accumulation, weights move in the backward pass: a smaller batch at a time"
+        changes: Changes = (("length.accumulation", 1), ("memory.fused_backward", "on"))
+        if run.optimizer.max_grad_norm:
+            changes = (*changes, ("optimizer.max_grad_norm", 0.0))
+        yield Offer(changes, alone.bytes, about, alone.seconds)
+
+    def _of_weights(self) -> Iterator[Change]:
+        """Less of the weights, or what is kept of them in fewer bits."""
+        run, name = self.run, self.run.optimizer.name
+        if EIGHT_BIT not in name.lower() and name.lower() in ("adamw", "lion"):
+            small = f"{name}8bit"
+            average = self._has_average
+            less = self.weights.kept(has_average=average)
+            less -= replace(self.weights, optimizer=small).kept(has_average=average)
+            about = f"the optimizer remembers in 8 bits, {shown_bytes(less)} less; results differ a little"
+            yield Change((("optimizer.name", small),), about, optimizer=small)
+        encoders = {one.part for one in self.weights.parts} - {UNET}
+        if encoders and run.parts.unet.train and not run.parts.words.train:
+            changes = [("parts.text_encoder_1.train", False)] if run.parts.text_encoder_1.train else []
+            changes += [("parts.text_encoder_2.train", False)] if run.parts.text_encoder_2.train else []
+            leaving = self.forecaster.rehearsal.bytes_of_parts(encoders) if self.least.unloads else 0
+            about = "text encoders stay as they are: new words are learned less well"
+            yield Change(tuple(changes), about, is_of_unet, leaving=leaving)
+        about = "attention alone is trained: less is learned of shapes and textures"
+        if is_adapter(run):
+            if run.network.targets == "all":
+                yield Change((("network.targets", "attention"),), about, is_attention)
+        elif not run.parts.unet.blocks and run.parts.unet.train:
+            yield Change((("parts.unet.blocks", ATTENTION_BLOCKS),), about, is_attention_or_text)
+
+    def _of_ranks(self) -> Iterator[Offer]:
+        """The largest rank that fits, as loud as before."""
+        network = self.run.network
+        if not is_adapter(self.run) or network.kind not in LOW_RANK:
+            return
+        own = bytes_in(self.weights.parts)
+        kept = self.weights.kept(has_average=self._has_average)
+        for rank in [rank for rank in RANKS if rank < network.rank]:
+            share = 1 - rank / network.rank
+            less = Saved(round(share * (2 * own + kept)), round(share * (own + kept)))
+            found = needed(self.plain, less)
+            if found <= self.room:
+                alpha = (network.alpha or network.rank) * rank / network.rank
+                changes = (("network.rank", rank), ("network.alpha", alpha))
+                yield Offer(changes, found, "a network of lower rank holds less", self.plain.seconds)
+                return
+
+    def _of_pictures(self, plain: Forecast, saved: Saved) -> Iterator[Offer]:
+        """A smaller batch where it cannot be taken in pieces, and smaller pictures; beside what is saved."""
+        run, forecaster, manner, seconds = self.run, self.forecaster, plain.manner, plain.seconds
+        if run.length.batch_size > 1 and manner.pieces < run.length.batch_size:
+            step = forecaster.step(replace(manner, pieces=1), batch=1)
+            about = (
+                "one picture at a time and more batches before each move: the same number, in other groups"
+            )
+            count = 1 if manner.is_fused else run.length.batch_size * run.length.accumulation
+            changes: Changes = (("length.batch_size", 1), ("length.accumulation", count))
+            yield Offer(changes, needed(plain, saved, step.total), about, seconds)
+        width, height = forecaster.numbers.size_wh
+        for side in RESOLUTIONS:
+            if side * side >= width * height:
+                continue
+            share = side / (width * height) ** 0.5
+            size = (max(64, round(width * share / 64) * 64), max(64, round(height * share / 64) * 64))
+            step = forecaster.step(manner, size_wh=size)
+            if round((step.total - saved.in_steps) * plain.factor) <= self.room:
+                about = "smaller pictures: finer detail is not learned"
+                less = None if seconds is None else seconds * share * share
+                found = needed(plain, saved, step.total)
+                yield Offer((("pictures.resolution", str(side)),), found, about, less)
+                return
+
+
+def needed(plain: Forecast, saved: Saved, step_bytes: int | None = None) -> int:
+    """The peak of a run where so much is saved, with steps of so many bytes or its own."""
+    found = []
+    for name, need in plain.phases.items():
+        if name == STEP:
+            found.append((need.total if step_bytes is None else step_bytes) - saved.in_steps)
+        else:
+            found.append(need.total - (saved.between if name in (SAVE, PREVIEW) else 0))
+    return round(max(found) * plain.factor)
+
+
+def is_of_unet(part: Part) -> bool:
+    """What stays trained where text encoders do not."""
+    return part.part == UNET
+
+
+def bytes_in(parts: Iterable[Part]) -> int:
+    """What weights weigh, and their gradients as much again."""
+    return sum(one.parameter.numel() * one.parameter.element_size() for one in parts)
+
+
+def is_attention(part: Part) -> bool:
+    """Whether it is of a layer of attention: a network's names have underscores for points."""
+    return any(name in part.name for name in ATTENTION)
+
+
+def is_attention_or_text(part: Part) -> bool:
+    """What stays trained where the blocks of the UNet are those of attention."""
+    return part.part != UNET or is_attention(part)

@@ -1,0 +1,87 @@
+"""What is offered where nothing fits: each is another run that needs at most what is said of it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from lib_dreambooth import settings
+from lib_dreambooth.forecast import offering
+from lib_dreambooth.forecast.fitting import KEPT_FREE, SHARE
+from lib_dreambooth.forecast.forecast import Forecaster, Numbers
+from lib_dreambooth.forecast.offering import Offer, Table, offers
+from lib_dreambooth.forecast.rehearsal import Manner
+from tests.forecast.made_scenes import MINI, scene
+
+pytestmark = pytest.mark.slow
+NUMBERS = Numbers((64, 64), (64, 64), num_items=4, num_captions=2, num_steps=10, num_drawn=1)
+WHOLE = {"network": {"kind": "none"}}
+LEAST = Manner("on", is_alone=True)
+
+
+@functools.cache
+def table(kind: str) -> Table:
+    changes: dict[str, Any] = {"network": {"kind": kind, "rank": 16}, "length": {"accumulation": 4}}
+    return Table(Forecaster(scene(MINI, changes), NUMBERS), 10**12)
+
+
+def forecaster_with(kind: str, offer: Offer) -> Forecaster:
+    """Of the run that an offer is about."""
+    given = settings.read({"network": {"kind": kind, "rank": 16}, "length": {"accumulation": 4}})
+    run = settings.update(given, offer.to_json()["changes"], "test").run
+    made = scene(MINI, {})
+    changed = offering.replace(made, run=run)
+    if run.precision.weights == "half":
+        changed = offering.replace(
+            changed, numbers=offering.replace(made.numbers, weights=made.numbers.compute)
+        )
+    return Forecaster(changed, NUMBERS)
+
+
+def named(found: list[Offer]) -> set[str]:
+    return {path for offer in found for path, _ in offer.changes}
+
+
+def test_fewer_parts_are_offered_with_what_that_costs() -> None:
+    whole, network = list(table("none").singles()), list(table("lora").singles())
+    assert {"parts.text_encoder_1.train", "parts.unet.blocks", "optimizer.name"} <= named(whole)
+    assert {"parts.text_encoder_1.train", "network.targets", "network.rank", "optimizer.name"} <= named(
+        network
+    )
+    assert not {"network.rank", "network.targets"} & named(whole)
+    by_path = {offer.changes[0][0]: offer for offer in whole}
+    assert "attention alone" in by_path["parts.unet.blocks"].about
+    assert by_path["parts.unet.blocks"].to_json()["changes"] == {
+        "parts.unet.blocks": ["*.attn1.*", "*.attn2.*"]
+    }
+    assert all(offer.about for offer in (*whole, *network))
+
+
+@pytest.mark.parametrize("kind", ["none", "lora"])
+def test_an_offer_needs_at_most_what_it_says(kind: str) -> None:
+    told = table(kind)
+    for offer in told.singles():
+        run = dict(offer.changes)
+        if run.keys() & {"memory.gradients", "memory.fused_backward", "pictures.resolution"}:
+            # Forecast as they are.
+            continue
+        need = forecaster_with(kind, offer).of(LEAST).bytes
+        assert need <= 1.01 * offer.bytes, offer
+        # What activations shrink by is not counted.
+        assert need >= 0.6 * offer.bytes, offer
+
+
+def test_several_changes_together_where_none_suffices_alone() -> None:
+    told = table("none")
+    least = min(offer.bytes for offer in told.singles())
+    found = list(told.together())
+    assert min(offer.bytes for offer in found) < least
+    assert any(dict(offer.changes).get("precision.weights") == "half" for offer in found)
+    room = round((0.5 * (least + min(one.bytes for one in found)) + KEPT_FREE) / SHARE)
+    [offer] = offers(told.forecaster, room)
+    assert len(offer.changes) > 1 and offer.about == offering.TOGETHER and offer.bytes < least
+    changed = forecaster_with("none", offer)
+    assert changed.of(Manner("on", is_fused=True, is_alone=True)).bytes <= 1.01 * offer.bytes
+    assert offers(told.forecaster, 0) == []
