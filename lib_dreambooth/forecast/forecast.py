@@ -7,7 +7,7 @@ import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from lib_dreambooth.base.showing import shown_bytes, shown_seconds
 from lib_dreambooth.forecast.machine import Speed
@@ -164,6 +164,13 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+class Keeping(Protocol):
+    """Where forecasts of a scene are found again."""
+
+    def forecast(self, manner: Manner) -> Forecast | None: ...
+    def keep(self, forecast: Forecast, manner: Manner) -> None: ...
+
+
 class Forecaster:
     """Forecasts of one scene; what does not depend on how steps are taken is worked out once."""
 
@@ -174,20 +181,31 @@ class Forecaster:
         speed: Speed | None = None,
         factor: float = 1.0,
         pace: float = 1.0,
+        known: Keeping | None = None,
     ) -> None:
         self.scene = scene
         self.numbers = numbers
         self.speed = speed
         self.factor = factor
         self.pace = pace
-        with uncollected():
-            self.rehearsal = Rehearsal(scene)
+        self.known = known
         self._steps: dict[tuple[Manner, int, Size], Passed] = {}
 
     def of(self, manner: Manner) -> Forecast:
         """The run's needs where its steps are taken so."""
+        found = None if self.known is None else self.known.forecast(manner)
+        if found is None:
+            with uncollected():
+                found = self._of(manner)
+            if self.known is not None:
+                self.known.keep(found, manner)
+        return found
+
+    @cached_property
+    def rehearsal(self) -> Rehearsal:
+        """Made when something has to be worked out."""
         with uncollected():
-            return self._of(manner)
+            return Rehearsal(self.scene)
 
     def _of(self, manner: Manner) -> Forecast:
         run = self.scene.run
