@@ -156,7 +156,8 @@ class Memory(Section, frozen=True, kw_only=True):
         Option(
             "Batch Taken in Pieces",
             "Take the pictures of a batch in so many parts one after the other: less memory, slower, the "
-            "same gradient but for rounding. 0: in one, or in as many as are needed to fit the card.",
+            "same gradient but for rounding. 0: in one, or in as many as are needed to fit the card. Where "
+            "memory ends all the same and blocks are computed twice already, a run takes more.",
             low=0,
             high=256,
             when=~is_("length.batch_size", 1),
@@ -231,7 +232,9 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "VAE and Text Encoders Leave the Card",
-            "Auto: when they are not needed and the memory is.",
+            "Each part comes to the card when its phase needs it. Auto: outside the steps parts are there one "
+            "at a time only where all of them would not fit. On: always one at a time. Off: what came once "
+            "stays.",
             choices=AUTO_ON_OFF,
             kohya=names("lowram highvram"),
         ),
