@@ -18,7 +18,6 @@ from lib_dreambooth.forecast.fitting import Fit, fitted, manners
 from lib_dreambooth.forecast.forecast import Forecast, Forecaster, Numbers
 from lib_dreambooth.forecast.kept import Kept
 from lib_dreambooth.forecast.known import Known
-from lib_dreambooth.forecast.known import Known
 from lib_dreambooth.forecast.machine import Speed, measured
 from lib_dreambooth.forecast.offering import Offer, offers
 from lib_dreambooth.forecast.rehearsal import Scene
