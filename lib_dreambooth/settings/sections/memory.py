@@ -196,8 +196,8 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Lean Blocks",
-            "Leave out of the UNet what changes no number, such as divisions by one. Off only for "
-            "comparison. Auto: on, unless blocks are compiled.",
+            "Compute the UNet's residual blocks without what changes nothing, and keep less of them for the way "
+            "back: the same but for rounding. Off only for comparison. Auto: on, unless blocks are compiled.",
             choices=AUTO_ON_OFF,
         ),
     ] = "auto"
@@ -232,9 +232,9 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "VAE and Text Encoders Leave the Card",
-            "Each part comes to the card when its phase needs it. Auto: outside the steps parts are there one "
-            "at a time only where all of them would not fit. On: always one at a time. Off: what came once "
-            "stays.",
+            "Each part comes to the card when its phase needs it. Auto: outside the steps parts are there "
+            "one at a time only where all of them would not fit. On: always one at a time. Off: what came "
+            "once stays.",
             choices=AUTO_ON_OFF,
             kohya=names("lowram highvram"),
         ),
