@@ -3,6 +3,7 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const SHOWN = ["role", "folder", "repeats", "token", "class_token", "prompt", "class_prompt", "class_folder"];
+    const AT_ONCE = 200;
 
     function panel() {
         const { el, button } = db.dom;
@@ -42,8 +43,24 @@
             card(t("What was found"), report.findings.length ? findings : el("p", {}, t("Nothing is wrong with these pictures."))),
             classes.length ? card(t("Class pictures"), el("ul", { class: "dreambooth-class-counts" }, classes.map((one) => el("li", {}, counted(one))))) : null,
             card(t("Buckets"), buckets(report.buckets)),
-            card(t("{count} pictures, and what each is trained on", { count: report.pictures }), el("div", { class: "dreambooth-items" }, report.captions.map((one) => item(one, report)))),
+            card(t("{count} pictures, and what each is trained on", { count: report.pictures }), items(report)),
         );
+    }
+
+    // Some at once: ten thousand pictures would make the page stand still.
+    function items(report) {
+        const { el, fill, button } = db.dom;
+        const cuts = new Map(report.cuts.pictures.map((one) => [one.path, one]));
+        const list = el("div", { class: "dreambooth-items" });
+        const more = el("div", {});
+        const further = () => {
+            const end = list.childElementCount + AT_ONCE;
+            list.append(...report.captions.slice(list.childElementCount, end).map((one) => item(one, report, cuts.get(one.path))));
+            const left = report.captions.length - end;
+            fill(more, left > 0 ? button(db.words.t("and {count} more", { count: db.text.whole(left) }), further, { kind: "plain", id: "dreambooth_more_pictures" }) : null);
+        };
+        further();
+        return el("div", {}, list, more);
     }
 
     function card(title, body) {
@@ -66,11 +83,10 @@
         return el("div", { class: "dreambooth-buckets" }, all.map((one) => el("div", { class: "dreambooth-bucket" }, el("div", { class: "dreambooth-bucket-shape", style: `width:${(one.width / most) * 72}px;height:${(one.height / most) * 72}px` }), el("span", {}, `${one.width} x ${one.height}`), el("span", { class: "dreambooth-hint" }, db.words.t("{count} pictures", { count: one.pictures })))));
     }
 
-    function item(one, report) {
+    function item(one, report, cut) {
         const { el, button } = db.dom;
         const t = db.words.t;
         const name = db.text.fileName(one.path);
-        const cut = report.cuts.pictures.find((other) => other.path === one.path);
         const thumbnail = (report.thumbnails || {})[one.path];
         const size = cut ? `${cut.size.join(" x ")} → ${cut.bucket.join(" x ")}` : "";
         const lost = cut && cut.lost > 0.005 ? t("{percent} % cut off", { percent: Math.round(cut.lost * 100) }) : "";

@@ -69,6 +69,25 @@ def test_a_picture_as_it_is_trained_and_its_caption(
     page.close()
 
 
+def test_many_pictures_come_some_at_once(browser: Chromium, served: Served, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(405):
+        pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:03d}.png", compress_level=1)
+    page = opened(browser, served, folder)
+    looked_at(page, 200)
+    more = "#dreambooth_more_pictures"
+    assert page.js(f"document.querySelector('{more}').textContent") == "and 205 more"
+    for count in (400, 405):
+        page.press(more)
+        page.wait(f"document.querySelectorAll('.dreambooth-item').length === {count}")
+    assert page.js(f"document.querySelector('{more}')") is None
+    names = "[...document.querySelectorAll('.dreambooth-item strong')].map((one) => one.textContent)"
+    assert page.js(names) == [f"{number:03d}.png" for number in range(405)]
+    page.close()
+
+
 def test_edits_reach_every_concept_and_are_taken_back(
     browser: Chromium, served: Served, pictures: Path, tmp_path: Path
 ) -> None:
