@@ -52,12 +52,13 @@ def main() -> int:
         ],
     )
     table.printed(
-        ("pictures", "s to the first step", "cpu s", "cpu ms a step", "peak GiB"),
+        ("pictures", "s to the first step", "cpu s", "of them VAE", "cpu ms a step", "peak GiB"),
         [
             (
                 count,
                 row["first_step_s"],
                 row["first_step_cpu_s"],
+                row["vae_cpu_s"],
                 1000 * row["step_cpu_s"],
                 row["peak_resident_bytes"] / 2**30,
             )
