@@ -10,6 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
+# In place of where a block begins.
+IN_MAPPING, ELSEWHERE = -1, -2
 # Blocks from here on are mapped and given back at once: glibc's threshold rises to this as blocks are freed.
 MAPPED = 32 << 20
 GRAIN = 64
@@ -24,17 +26,18 @@ class Heap:
     def __init__(self) -> None:
         self.highest = 0
         self._mapped = 0
+        self._elsewhere = 0
         self._end = 0  # of the last block
         self._touched = 0  # pages up to here stay with the process
         self._gaps: list[tuple[int, int]] = []  # size and start, the smallest first
         self._starts: dict[int, int] = {}  # of gaps: start to size
         self._ends: dict[int, int] = {}  # of gaps: end to start
-        self._blocks: dict[int, tuple[int, int]] = {}  # start and size; mapped ones start at -1
+        self._blocks: dict[int, tuple[int, int]] = {}  # start and size
         self._noted: list[tuple[int, int]] = []  # blocks with their size, 0 where they were let go
 
     @property
     def resident(self) -> int:
-        return self._touched + self._mapped
+        return self._touched + self._mapped + self._elsewhere
 
     def restart(self) -> None:
         """The highest mark from here on."""
@@ -64,13 +67,19 @@ class Heap:
         self.take(0, num_bytes)
         self.give(0)
 
-    def take(self, block: int, num_bytes: int) -> None:
-        """A block is asked for."""
+    def take(self, block: int, num_bytes: int, *, is_elsewhere: bool = False) -> None:
+        """A block is asked for; `is_elsewhere`: by a thread that is over.
+
+        Threads have heaps of their own, and what is free in one of them is no other's.
+        """
         self._noted.append((block, num_bytes))
         size = max(GRAIN, -(-num_bytes // GRAIN) * GRAIN)
         if size >= MAPPED:
             self._mapped += size
-            self._blocks[block] = (-1, size)
+            self._blocks[block] = (IN_MAPPING, size)
+        elif is_elsewhere:
+            self._elsewhere += size
+            self._blocks[block] = (ELSEWHERE, size)
         else:
             self._blocks[block] = (self._place(size), size)
         self.highest = max(self.highest, self.resident)
@@ -79,8 +88,9 @@ class Heap:
         """A block is let go."""
         self._noted.append((block, 0))
         start, size = self._blocks.pop(block)
-        if start < 0:
+        if start == IN_MAPPING:
             self._mapped -= size
+        if start < 0:
             return
         end = start + size
         if end in self._starts:

@@ -100,16 +100,18 @@ class Meter(TorchDispatchMode):
     def total(self) -> int:
         return self._sum
 
-    def hold(self, tensors: Iterable[Tensor], part: int, *, lasts: bool = False) -> None:
+    def hold(
+        self, tensors: Iterable[Tensor], part: int, *, lasts: bool = False, is_elsewhere: bool = False
+    ) -> None:
         """These are there already, or are something else than was known.
 
-        `lasts`: the caller keeps them for as long as this counts.
+        `lasts`: the caller keeps them for as long as this counts. `is_elsewhere`: in another thread's heap.
         """
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key = storage._cdata
             if key not in self._known and key not in self._lasting:
-                self._add(storage, key, part)
+                self._add(storage, key, part, is_elsewhere=is_elsewhere)
             else:
                 self._turn(key, part)
             if lasts and key in self._known:
@@ -219,7 +221,7 @@ class Meter(TorchDispatchMode):
                 self._note(0)
         return found
 
-    def _add(self, storage: Any, key: int, part: int) -> None:
+    def _add(self, storage: Any, key: int, part: int, *, is_elsewhere: bool = False) -> None:
         num_bytes = -(-storage.nbytes() // self.grain) * self.grain
         # Holding on to the address alone: no other storage can have it meanwhile.
         storage._weak_ref()
@@ -228,7 +230,7 @@ class Meter(TorchDispatchMode):
         self._sum += num_bytes
         self._since += 1
         if self.heap is not None:
-            self.heap.take(key, num_bytes)
+            self.heap.take(key, num_bytes, is_elsewhere=is_elsewhere)
 
     def _turn(self, key: int, part: int) -> None:
         among = self._known if key in self._known else self._lasting

@@ -319,7 +319,10 @@ class Rehearsal:
         self, meter: Meter, parts: Collection[str], *, is_trained: bool = True, lasts: bool = True
     ) -> None:
         for part in parts:
-            meter.hold(self.model.modules[part].parameters(), WEIGHTS, lasts=lasts)
+            # The thread that read the UNet has made its memory.
+            is_elsewhere = part == UNET and not self.scene.run.model.merge
+            found = self.model.modules[part].parameters()
+            meter.hold(found, WEIGHTS, lasts=lasts, is_elsewhere=is_elsewhere)
         if not is_trained:
             return
         if is_adapter(self.scene.run):
