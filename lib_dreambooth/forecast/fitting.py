@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lib_dreambooth.forecast.forecast import Forecast
+from lib_dreambooth.forecast.forecast import PREVIEW, Forecast
+from lib_dreambooth.forecast.previewing import AS_SET, Drawing
 from lib_dreambooth.forecast.rehearsal import Manner
 
 # How long a step takes beside one that keeps everything; computing twice was counted, the rest is a guess.
@@ -24,6 +25,7 @@ class Fit:
 
     forecast: Forecast
     fits: bool | None
+    drawing: Drawing = AS_SET  # of previews
 
 
 def usable(room: int) -> int:
@@ -61,10 +63,16 @@ def cost(manner: Manner) -> float:
     )
 
 
-def fitted(of: Callable[[Manner], Forecast], candidates: Sequence[Manner], room: int | None) -> Fit:
+def fitted(
+    of: Callable[[Manner], Forecast],
+    candidates: Sequence[Manner],
+    room: int | None,
+    previews: Callable[[Manner], Iterable[tuple[Drawing, Forecast]]] = lambda manner: (),
+) -> Fit:
     """The first candidate whose steps fit; the one whose steps need least where none does.
 
-    `fits` is about all phases: where the others need more, parts of the model are at work alone in them.
+    `fits` is about all phases: where the others need more, parts of the model are at work alone in them, and
+    where previews still do, they are drawn as `previews` has them, more and more sparingly.
     """
     if room is None:
         return Fit(of(candidates[0]), None)
@@ -74,5 +82,9 @@ def fitted(of: Callable[[Manner], Forecast], candidates: Sequence[Manner], room:
         if found[-1].step_bytes <= usable(room):
             if found[-1].bytes > usable(room) and manner.unloads:
                 found.append(of(replace(manner, is_alone=True)))
+            if found[-1].bytes > usable(room) and found[-1].largest == PREVIEW:
+                for drawing, forecast in previews(found[-1].manner):
+                    if forecast.bytes <= usable(room):
+                        return Fit(forecast, fits=True, drawing=drawing)
             return Fit(found[-1], fits=found[-1].bytes <= usable(room))
     return Fit(min(found, key=lambda one: one.step_bytes), fits=False)

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from lib_dreambooth.base.showing import shown_bytes
 from lib_dreambooth.data.tags.places import data_folder
 from lib_dreambooth.forecast.kept import Kept
+from lib_dreambooth.forecast.previewing import AS_SET as AS_DRAWN
+from lib_dreambooth.forecast.previewing import Drawing
 from lib_dreambooth.jobs.memory import Told, device_here, forecast_of
 from lib_dreambooth.jobs.plan import plan_run
 from lib_dreambooth.runs.events import Event, Step, Warned
 from lib_dreambooth.runs.folder import ModelFolder
+from lib_dreambooth.settings.reading import replace
+from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.settings.sources import Sourced
 from lib_dreambooth.training.export.places import Folders
 from lib_dreambooth.training.precision.devices import peak_of, restart_peak
@@ -46,6 +50,11 @@ class Foretold:
             return AS_SET
         manner = self.told.forecast.manner
         return Taking(manner.level, manner.is_fused, manner.is_alone, manner.pieces, manner.is_in_system)
+
+    @property
+    def drawing(self) -> Drawing:
+        """How previews are drawn."""
+        return AS_DRAWN if self.told is None else self.told.drawing
 
     def hear(self, event: Event) -> None:
         """Notes the speed."""
@@ -122,3 +131,14 @@ def sentence(told: Told) -> str:
     would = f" It would with {', or with '.join(ways)}." if ways else ""
     room = shown_bytes(told.room or 0)
     return f"the run needs {told.forecast.text()}, and the card has {room}: it may not fit.{would}"
+
+
+def previews_drawn_so(run: Run, drawing: Drawing, emit: Callable[[Event], object]) -> Run:
+    """The run with previews of the size that fits; tells it where that is smaller than asked for."""
+    if drawing.size_wh is None:
+        return run
+    width, height = drawing.size_wh
+    size = f"{width} x {height}"
+    text = f"previews are drawn smaller, {size}: larger ones do not fit the card beside the training."
+    emit(Warned(text=text, where="previews.size", code="smaller-previews"))
+    return replace(run, {"previews.size": f"{width}x{height}"})

@@ -20,6 +20,7 @@ from lib_dreambooth.forecast.kept import Kept
 from lib_dreambooth.forecast.known import Known
 from lib_dreambooth.forecast.machine import Speed, measured
 from lib_dreambooth.forecast.offering import Offer, offers
+from lib_dreambooth.forecast.previewing import AS_SET, Drawing, sparing
 from lib_dreambooth.forecast.rehearsal import Scene
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
@@ -53,6 +54,7 @@ class Told:
     room: int | None
     fits: bool | None
     offers: Sequence[Offer] = ()
+    drawing: Drawing = AS_SET  # of previews
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -61,6 +63,7 @@ class Told:
             "room": self.room,
             "fits": self.fits,
             "offers": [offer.to_json() for offer in self.offers],
+            "previews": {"size": self.drawing.size_wh, "striped": self.drawing.is_striped},
         }
 
 
@@ -117,7 +120,7 @@ def told_of(
         forecaster = forecaster_of(run, kind, numbers, target, kept, measures=measures)
         fit = fit_of(forecaster, run, kind, target)
         found = [] if fit.fits is not False else offers(forecaster, target.room or 0)
-    return Told(fit.forecast, target.room, fit.fits, found)
+    return Told(fit.forecast, target.room, fit.fits, found, fit.drawing)
 
 
 def forecaster_of(
@@ -176,7 +179,7 @@ def fit_of(forecaster: Forecaster, run: Run, base: FileKind, target: Target) -> 
         # Nothing is known about the room: as the trainer does it.
         levels = levels if memory.checkpointing != AUTO else ("off",)
     candidates = manners(levels, fused, in_system=waits, pieces=pieces, unload=memory.unload)
-    return fitted(forecaster.of, candidates, room)
+    return fitted(forecaster.of, candidates, room, functools.partial(sparing, forecaster))
 
 
 def pieces_for(batch: int) -> tuple[int, ...]:

@@ -105,7 +105,10 @@ def suited(
             break
         learned.append(told.offers[0])
         sourced = update(sourced, told.offers[0].to_json()["changes"], FORECAST)
-    sourced = update(sourced, changes_for(sourced.run, told.forecast.manner), FORECAST)
+    found = changes_for(sourced.run, told.forecast.manner)
+    if told.drawing.size_wh is not None:
+        found["previews.size"] = "{}x{}".format(*told.drawing.size_wh)
+    sourced = update(sourced, found, FORECAST)
     return Suiting(sourced, tuple(differences(given.run, sourced.run)), tuple(learned), told)
 
 

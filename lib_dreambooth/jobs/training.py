@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from lib_dreambooth.base.awake import awake
 from lib_dreambooth.base.host import Alone, Sharing
 from lib_dreambooth.data.item import Finding
 from lib_dreambooth.jobs.completing import complete, on_base
-from lib_dreambooth.jobs.foretelling import foretold
+from lib_dreambooth.jobs.foretelling import foretold, previews_drawn_so
 from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.jobs.on_resume import changed_settings
 from lib_dreambooth.jobs.record import RunRecord, new_run_id, write_record
@@ -105,8 +105,11 @@ class TrainingJob:
             with outside_logs(sourced.run, events, **logs):  # type: ignore[arg-type]
                 card = foretold(sourced, folder, self.results, str(device), events.emit)
                 events.listen(card.hear)
+                run = previews_drawn_so(sourced.run, card.drawing, events.emit)
+                if card.drawing.is_striped:
+                    desk = replace(desk, host_pictures=replace(desk.host_pictures, is_striped=True))
                 trainer = Trainer(
-                    sourced.run, device, desk, control, events.emit, self.state, self.process, card.taking
+                    run, device, desk, control, events.emit, self.state, self.process, card.taking
                 )
                 try:
                     ended = trainer.run()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from lib_dreambooth.forecast.forecast import STEP, Forecast, PhaseNeed
 from lib_dreambooth.forecast.kept import BOUNDS, Kept
 from lib_dreambooth.forecast.offering import Offer
+from lib_dreambooth.forecast.previewing import Drawing
 from lib_dreambooth.forecast.rehearsal import Manner
-from lib_dreambooth.jobs import foretelling
+from lib_dreambooth.jobs import foretelling, training
 from lib_dreambooth.jobs.foretelling import Foretold, ratios_of, sentence
 from lib_dreambooth.jobs.memory import Told
-from lib_dreambooth.runs.events import Step
+from lib_dreambooth.runs.events import DONE, Step, Warned
+from lib_dreambooth.sampling import decoding
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
+from tests.training.made_runs import MadeRun
 
 GB = 10**9
 
@@ -84,3 +90,34 @@ def test_on_a_cpu_it_is_what_the_process_has_grown_by(
     # A small run is not worth it.
     Foretold("cpu", None, kept, before=(7 * GB - 1000, 6 * GB), late=late).compare()
     assert asked == ["forecast"]
+
+
+@pytest.mark.slow
+def test_previews_are_drawn_as_chosen_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = MadeRun(
+        tmp_path,
+        {
+            "length": {"train_for": "1 steps", "batch_size": 1},
+            "previews": {"size": "128", "at_end": True, "prompts": ["a ring"]},
+            "memory": {"checkpointing": "off"},
+        },
+        num_pictures=3,
+    )
+    chosen = dataclasses.replace(told(), drawing=Drawing((64, 64), is_striped=True))
+    monkeypatch.setattr(training, "foretold", lambda *given: Foretold("cpu", chosen))
+    striped: list[int] = []
+    real = decoding.decode_in_stripes
+
+    def decode(vae: object, latents: torch.Tensor, num_rows: int) -> torch.Tensor:
+        striped.append(num_rows)
+        return real(vae, latents, num_rows)
+
+    monkeypatch.setattr(decoding, "decode_in_stripes", decode)
+    assert run.run().outcome == DONE
+    pictures = sorted(run.folder.samples_dir.glob("*.png"))
+    assert pictures and {Image.open(path).size for path in pictures} == {(64, 64)}
+    assert striped == [16] * len(pictures)
+    [warned] = [one for one in run.told(Warned) if one.code == "smaller-previews"]
+    assert warned.where == "previews.size" and "64 x 64" in warned.text
