@@ -68,7 +68,7 @@
                 look();
             } });
             const what = Object.entries(one.changes).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", ");
-            return el("div", { class: "dreambooth-row dreambooth-choice" }, el("label", { class: "dreambooth-option" }, box, what), el("span", { class: "dreambooth-hint" }, [db.words.said(one.about), one.peak ? db.text.bytes(one.peak) : ""].filter(Boolean).join(" – ")));
+            return el("div", { class: "dreambooth-row dreambooth-choice" }, el("label", { class: "dreambooth-option" }, box, what), el("span", { class: "dreambooth-hint" }, [db.words.said(one.about), one.peak ? db.text.bytes(one.peak) : "", one.seconds ? t("about {time}", { time: db.text.seconds(one.seconds) }) : ""].filter(Boolean).join(" – ")));
         });
         return [el("p", {}, t("These change what is learned; nothing of them is done unasked:")), rows];
     }

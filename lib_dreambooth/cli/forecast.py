@@ -98,8 +98,10 @@ def say(plan: RunPlan, told: Told, out: Out) -> None:
     ]
     out.table(lines)
     for offer in told.offers:
-        changes = ", ".join(f"{name} = {value}" for name, value in offer.changes)
-        out.line(f"would fit with {changes}: {shown_bytes(offer.bytes)} ({offer.about})")
+        time = "" if offer.seconds is None else f", about {shown_seconds(offer.seconds)}"
+        out.line(f"would fit with {offer.text()}: {shown_bytes(offer.bytes)}{time} ({offer.about})")
+    if told.drawing.size_wh is not None:
+        out.line("previews of {} x {} fit the card".format(*told.drawing.size_wh))
     out.result({**told.to_json(), "disk": plan.disk.total, "disk_free": plan.disk.free})
 
 

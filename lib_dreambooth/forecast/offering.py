@@ -45,6 +45,11 @@ class Offer:
     about: str
     seconds: float | None = None
 
+    def text(self) -> str:
+        """The settings, for people."""
+        shown = ((name, " ".join(v) if isinstance(v, tuple) else v) for name, v in self.changes)
+        return ", ".join(f"{name} = {value}" for name, value in shown)
+
     def to_json(self) -> dict[str, Any]:
         """For programs."""
         return {

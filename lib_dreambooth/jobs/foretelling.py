@@ -127,7 +127,7 @@ def foretold(
 
 def sentence(told: Told) -> str:
     """What does not fit, and what would."""
-    ways = [", ".join(f"{name} = {value}" for name, value in offer.changes) for offer in told.offers]
+    ways = [offer.text() for offer in told.offers]
     would = f" It would with {', or with '.join(ways)}." if ways else ""
     room = shown_bytes(told.room or 0)
     return f"the run needs {told.forecast.text()}, and the card has {room}: it may not fit.{would}"

@@ -74,7 +74,8 @@ class Forecasted(Answer, frozen=True, kw_only=True):
     """What a run would need; bytes and seconds. `memory` says of what: "cuda", "mps" or "cpu".
 
     `room` is what a run would find on the card, null where there is none; `fits` null where nobody knows.
-    `phases` have bytes by part, `offers` changes of what is learned with which it would fit.
+    `phases` have bytes by part, `offers` changes of what is learned with which it would fit, `previews` the
+    size that fits (null: as set) and whether they are decoded in stripes.
     """
 
     memory: str
@@ -86,11 +87,13 @@ class Forecasted(Answer, frozen=True, kw_only=True):
     seconds_per_step: float | None
     checkpointing: str
     fused_backward: bool
+    pieces: int
     phases: dict[str, dict[str, Any]]
     rests_on: list[str]
     room: int | None
     fits: bool | None
     offers: list[dict[str, Any]]
+    previews: dict[str, Any]
 
 
 class Ordered(Answer, frozen=True, kw_only=True):
