@@ -9,6 +9,11 @@ from typing import Any
 Taking = Callable[[Any, Callable[..., Any]], None]
 
 
+def is_taken(module: Any) -> bool:
+    """Whether a module computes by another `forward` than its own."""
+    return "forward" in vars(module)
+
+
 @contextmanager
 def forwards_taken() -> Iterator[Taking]:
     """Gives what puts another `forward` on a module; afterwards all modules are as they were."""

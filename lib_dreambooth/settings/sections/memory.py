@@ -196,8 +196,9 @@ class Memory(Section, frozen=True, kw_only=True):
         str,
         Option(
             "Lean Blocks",
-            "Compute the UNet's residual blocks without what changes nothing, and keep less of them for the way "
-            "back: the same but for rounding. Off only for comparison. Auto: on, unless blocks are compiled.",
+            "Compute the UNet's residual blocks without what changes nothing, and keep less of them for the "
+            "way back: the same but for rounding. Off only for comparison. Auto: on, unless blocks are "
+            "compiled.",
             choices=AUTO_ON_OFF,
         ),
     ] = "auto"

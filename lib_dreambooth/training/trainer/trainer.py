@@ -36,6 +36,7 @@ from lib_dreambooth.training.precision.sparing import Sparing
 from lib_dreambooth.training.processes import ALONE, Processes
 from lib_dreambooth.training.resuming import differences_on_resume, refuse_unsafe
 from lib_dreambooth.training.speed.blocks import in_expressions
+from lib_dreambooth.training.speed.residuals import residuals
 from lib_dreambooth.training.state import Surroundings, TrainingState, surroundings
 from lib_dreambooth.training.trainer.asking import store_answers
 from lib_dreambooth.training.trainer.base_answers import Stored
@@ -274,6 +275,7 @@ def shortened(run: Run, trained: Trainable, unet: torch.nn.Module) -> Iterator[N
             open_.enter_context(in_expressions(unet, network))
         if is_on(memory.lean, by_itself):
             open_.enter_context(lean(unet))
+            open_.enter_context(residuals(unet))
         yield
 
 
