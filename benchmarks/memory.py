@@ -147,9 +147,11 @@ def one_run(name: str, folder: Path, device: str) -> dict[str, Any]:
     base = folder / f"{family}-{size}.safetensors"
     if not base.exists():
         make_checkpoint(base, family, size)
-    pictures = folder / f"{side}"
+    # A batch is never larger than the pictures are many.
+    count = max(NUM_PICTURES, changes.get("length", {}).get("batch_size", 1))
+    pictures = folder / f"{side}-{count}"
     if not pictures.exists():
-        make_pictures(pictures, NUM_PICTURES, side)
+        make_pictures(pictures, count, side)
     # All that is imported on the way, by the same run of the miniature.
     train(folder, MINI_CHECKPOINT, pictures, 64, changes, device)
     told = forecast(folder, base, pictures, side, changes, device)

@@ -59,3 +59,11 @@ def test_no_byte_is_given_twice(asked: list[tuple[int, int]]) -> None:
         heap.give(block)
     # All that is free became one.
     assert (heap._gaps, heap._end) == ([], 0)
+
+
+def test_what_another_thread_let_go_stays_with_the_process() -> None:
+    heap = Heap()
+    heap.take(1, 6400, is_elsewhere=True)
+    heap.give(1)
+    heap.take(2, 640)
+    assert heap.resident == 6400 + 640
