@@ -58,6 +58,8 @@ class Work:
 
 # So many new storages between two looks at what is gone: a peak between two looks is seen a little low.
 OFTEN = 24
+# An operation that touches so large a part of the sum is looked at by itself.
+LARGE = 16
 # A heap wants to know at once of what is gone; nearly all that goes is among so many of the youngest.
 YOUNGEST = 48
 
@@ -215,7 +217,8 @@ class Meter(TorchDispatchMode):
         if extra is not None:
             self.look(extra(args, found))
         elif self._sum > self.largest:
-            if self._since >= OFTEN:
+            # What is large for a moment alone is not passed over.
+            if self._since >= OFTEN or touched * LARGE > self._sum:
                 self.look()
             elif self.heap is not None:
                 self._note(0)
