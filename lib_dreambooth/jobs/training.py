@@ -74,7 +74,7 @@ class TrainingJob:
     def run(self) -> Ended:
         """Trains; raises UserError with everything that stands in the way."""
         with held(self.folder.path), awake():
-            sourced = complete(on_base(self.sourced, Path(self.folder.checked_base().path)))
+            sourced = complete(on_base(self.sourced, Path(self.folder.base_at_hand().path)))
             # Before anything is kept: a device that is not here is no run, nor is what a state forbids.
             device_for(sourced.run.memory.device, self.process, self.host_device)
             if self.state is not None:
@@ -156,6 +156,8 @@ class TrainingJob:
             )
 
         def started(ready: Ready, first: int) -> Event:
+            # Known by now, if it was not before.
+            folder.checked_base()
             return Started(
                 run_id=self.run_id,
                 settings_file=folder.inside(copy),

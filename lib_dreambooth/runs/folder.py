@@ -11,7 +11,8 @@ from typing import Any
 
 from lib_dreambooth.base.errors import FileError, UserError
 from lib_dreambooth.base.files import unwritable, write_text
-from lib_dreambooth.runs.base_file import BaseFile, describe, verified
+from lib_dreambooth.base.hashing import sha256_ahead
+from lib_dreambooth.runs.base_file import BaseFile, describe, is_untouched, verified
 from lib_dreambooth.runs.names import checked_name
 from lib_dreambooth.settings.files import load_text, parsed
 from lib_dreambooth.settings.toml_text import toml_value
@@ -176,6 +177,17 @@ class ModelFolder:
         if now != card.base:
             self.write_card(replace(card, base=now))
         return now
+
+    def base_at_hand(self) -> BaseFile:
+        """The same without waiting for a base that nobody has read yet and that lies there as it did.
+
+        It is read in a thread; `checked_base` lets the card know afterwards.
+        """
+        base = self.card().base
+        if base.sha256 or not Path(base.path).is_file() or not is_untouched(base):
+            return self.checked_base()
+        sha256_ahead(Path(base.path))
+        return base
 
     def keep_settings(self, text: str) -> Path:
         """Writes a run's settings as those last used and as a copy of its own; gives the copy's path."""

@@ -133,6 +133,31 @@ def test_another_size_is_refused_even_before_a_hash_is_known(folder: ModelFolder
     assert caught.value.code == "base-replaced"
 
 
+def test_a_base_that_nobody_read_yet_is_at_hand_without_waiting(
+    folder: ModelFolder, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr("lib_dreambooth.runs.folder.sha256_ahead", asked.append)
+    assert folder.base_at_hand().sha256 == ""
+    assert asked == [base]
+    # From the first whole look on the card knows, and another file is seen at once.
+    assert folder.checked_base() == folder.base_at_hand() == folder.card().base
+    assert asked == [base]
+    base.write_bytes(b"WEIGHTS")
+    os.utime(base, ns=(1, 1))
+    with pytest.raises(FileError):
+        folder.base_at_hand()
+
+
+def test_a_base_that_was_changed_before_anybody_read_it_is_not_at_hand(
+    folder: ModelFolder, base: Path
+) -> None:
+    base.write_bytes(b"longer weights")
+    with pytest.raises(FileError) as caught:
+        folder.base_at_hand()
+    assert caught.value.code == "base-replaced"
+
+
 def test_a_folder_of_parts_is_a_base_too(tmp_path: Path) -> None:
     parts = tmp_path / "diffusers"
     (parts / "unet").mkdir(parents=True)
