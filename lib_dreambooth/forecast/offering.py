@@ -24,6 +24,8 @@ from lib_dreambooth.settings.meaning import is_adapter
 
 RESOLUTIONS = (1024, 896, 768, 640, 512, 448, 384, 320, 256)
 RANKS = (64, 32, 16, 8, 4)
+# How far beyond the room a guess may be that is still worked out.
+NEARLY = 1.02
 ATTENTION = ("attn1", "attn2", "self_attn")
 ATTENTION_BLOCKS = ("*.attn1.*", "*.attn2.*")
 LOW_RANK = ("lora", "loha", "lokr", "glora")
@@ -76,13 +78,23 @@ def offers(forecaster: Forecaster, room: int) -> list[Offer]:
 
 @dataclass(frozen=True)
 class Saved:
-    """Bytes less: in the steps, and between them, while previews are drawn and files written."""
+    """Bytes less: in the steps, and between them, while previews are drawn and files written.
+
+    `leaving` is what of the model is not there any more in the steps, and while files are written.
+    """
 
     in_steps: int = 0
     between: int = 0
+    leaving: int = 0
 
     def __add__(self, other: Saved) -> Saved:
-        return Saved(self.in_steps + other.in_steps, self.between + other.between)
+        leaving = self.leaving + other.leaving
+        return Saved(self.in_steps + other.in_steps, self.between + other.between, leaving)
+
+    def of(self, phase: str) -> int:
+        """What a phase takes less."""
+        less = {STEP: self.in_steps, SAVE: self.between, PREVIEW: self.between}.get(phase, 0)
+        return less + (self.leaving if phase in (STEP, SAVE) else 0)
 
 
 @dataclass(frozen=True)
@@ -156,7 +168,7 @@ class Table:
             saved += own
             changes |= dict(change.changes)
             yield Offer(tuple(changes.items()), needed(plain, saved), TOGETHER, plain.seconds)
-        if standing(self.forecaster.step(plain.manner).peak) - saved.in_steps > self.room:
+        if standing(self.forecaster.step(plain.manner).peak) - saved.of(STEP) > self.room:
             return
         for offer in self._of_pictures(plain, saved):
             yield Offer((*changes.items(), *offer.changes), offer.bytes, TOGETHER, offer.seconds)
@@ -186,7 +198,7 @@ class Table:
         less = weights.kept(has_average=self._has_average) - kept.kept(has_average=self._has_average)
         gone = bytes_in(weights.parts) - bytes_in(kept.parts)
         between = less + (gone if is_adapter(self.run) else 0)
-        return Saved(between + (gone if has_gradients else 0) + change.leaving, between), kept
+        return Saved(between + (gone if has_gradients else 0), between, change.leaving), kept
 
     @property
     def _can_fuse(self) -> bool:
@@ -231,15 +243,25 @@ class Table:
         if encoders and run.parts.unet.train and not run.parts.words.train:
             changes = [("parts.text_encoder_1.train", False)] if run.parts.text_encoder_1.train else []
             changes += [("parts.text_encoder_2.train", False)] if run.parts.text_encoder_2.train else []
-            leaving = self.forecaster.rehearsal.bytes_of_parts(encoders) if self.least.unloads else 0
             about = "text encoders stay as they are: new words are learned less well"
-            yield Change(tuple(changes), about, is_of_unet, leaving=leaving)
+            yield Change(tuple(changes), about, is_of_unet, leaving=self._of_encoders)
         about = "attention alone is trained: less is learned of shapes and textures"
         if is_adapter(run):
             if run.network.targets == "all":
                 yield Change((("network.targets", "attention"),), about, is_attention)
         elif not run.parts.unet.blocks and run.parts.unet.train:
             yield Change((("parts.unet.blocks", ATTENTION_BLOCKS),), about, is_attention_or_text)
+
+    @property
+    def _of_encoders(self) -> int:
+        """Bytes of the text encoders, where none of them is needed in the steps once none is trained.
+
+        One that is not trained itself is there as long as another is.
+        """
+        if not self.least.unloads or self.run.memory.cache_text == "off":
+            return 0
+        rehearsal = self.forecaster.rehearsal
+        return rehearsal.bytes_of_parts([one.part for one in rehearsal.model.encoders])
 
     def _of_ranks(self) -> Iterator[Offer]:
         """The largest rank that fits, as loud as before."""
@@ -270,13 +292,17 @@ class Table:
             changes: Changes = (("length.batch_size", 1), ("length.accumulation", count))
             yield Offer(changes, needed(plain, saved, step.total), about, seconds)
         width, height = forecaster.numbers.size_wh
+        whole = forecaster.step(manner)
+        of_pictures = whole.total - standing(whole.peak)
         for side in RESOLUTIONS:
-            if side * side >= width * height:
-                continue
             share = side / (width * height) ** 0.5
+            # Nearly all else grows with the pixels: what is far too much need not be tried.
+            guessed = whole.total - round((1 - share * share) * of_pictures) - saved.of(STEP)
+            if share >= 1 or guessed * plain.factor > self.room * NEARLY:
+                continue
             size = (max(64, round(width * share / 64) * 64), max(64, round(height * share / 64) * 64))
             step = forecaster.step(manner, size_wh=size)
-            if round((step.total - saved.in_steps) * plain.factor) <= self.room:
+            if round((step.total - saved.of(STEP)) * plain.factor) <= self.room:
                 about = "smaller pictures: finer detail is not learned"
                 less = None if seconds is None else seconds * share * share
                 found = needed(plain, saved, step.total)
@@ -286,13 +312,10 @@ class Table:
 
 def needed(plain: Forecast, saved: Saved, step_bytes: int | None = None) -> int:
     """The peak of a run where so much is saved, with steps of so many bytes or its own."""
-    found = []
-    for name, need in plain.phases.items():
-        if name == STEP:
-            found.append((need.total if step_bytes is None else step_bytes) - saved.in_steps)
-        else:
-            found.append(need.total - (saved.between if name in (SAVE, PREVIEW) else 0))
-    return round(max(found) * plain.factor)
+    totals = {name: need.total for name, need in plain.phases.items()}
+    if step_bytes is not None:
+        totals[STEP] = step_bytes
+    return round(max(total - saved.of(name) for name, total in totals.items()) * plain.factor)
 
 
 def is_of_unet(part: Part) -> bool:

@@ -13,7 +13,7 @@ from lib_dreambooth.forecast.fitting import KEPT_FREE, SHARE
 from lib_dreambooth.forecast.forecast import Forecaster, Numbers
 from lib_dreambooth.forecast.offering import Offer, Table, offers
 from lib_dreambooth.forecast.rehearsal import Manner
-from tests.forecast.made_scenes import MINI, scene
+from tests.forecast.made_scenes import MINI, SDXL, UNET_ALONE, scene
 
 pytestmark = pytest.mark.slow
 NUMBERS = Numbers((64, 64), (64, 64), num_items=4, num_captions=2, num_steps=10, num_drawn=1)
@@ -71,6 +71,14 @@ def test_an_offer_needs_at_most_what_it_says(kind: str) -> None:
         assert need <= 1.01 * offer.bytes, offer
         # What activations shrink by is not counted.
         assert need >= 0.6 * offer.bytes, offer
+
+
+def test_an_encoder_that_is_not_trained_leaves_with_the_one_that_was() -> None:
+    told = Table(Forecaster(scene(SDXL, {}), NUMBERS), 10**12)
+    offer = next(one for one in told.singles() if one.changes == (("parts.text_encoder_1.train", False),))
+    alone = Forecaster(scene(SDXL, UNET_ALONE), NUMBERS).of(LEAST)
+    assert alone.bytes <= 1.01 * offer.bytes
+    assert offer.bytes <= 1.1 * alone.bytes
 
 
 def test_several_changes_together_where_none_suffices_alone() -> None:
