@@ -41,6 +41,7 @@ class Numbers:
     cached_bytes: int = 0  # that stay in system memory
     file_bytes: int = 0  # the base's weights as they lie in the file
     largest_file: int = 0  # of those that are written
+    moves_in_lists: bool = False  # by PyTorch's own optimizer, which takes a copy of all weights for that
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,7 @@ class Forecaster:
                 is_half=self.scene.numbers.weights.itemsize < FLOAT,
                 kind=self.scene.kind,
                 one_by_one=is_single,
+                in_lists=self.numbers.moves_in_lists,
             )
             self._steps[key] = self.rehearsal.step(
                 key[1], key[2], manner, self._remembered, self._averages, moving

@@ -74,14 +74,27 @@ def in_eight_bits(count: int) -> int:
     return count + FLOAT * -(-count // BLOCK)
 
 
-def moving_bytes(name: str, shapes: Sequence[Shape], *, is_half: bool, kind: str, one_by_one: bool) -> int:
-    """What the move takes beside weights, gradients and what is remembered."""
+def moving_bytes(
+    name: str,
+    shapes: Sequence[Shape],
+    *,
+    is_half: bool,
+    kind: str,
+    one_by_one: bool,
+    in_lists: bool = False,
+) -> int:
+    """What the move takes beside weights, gradients and what is remembered.
+
+    `in_lists`: PyTorch makes each root of a spread for all weights before it goes on.
+    """
     counts = [math.prod(shape) for shape in shapes]
     largest = max(counts, default=0)
     lower = name.lower()
     # PyTorch's own on cards and bitsandbytes move in one go; others make a spread and its root.
     is_in_place = EIGHT_BIT in lower or (kind == "cuda" and lower == "adamw")
     passing = 0 if is_in_place else 2 * largest
+    if in_lists and not one_by_one and not is_half:
+        passing = sum(counts)
     if not is_half:
         return FLOAT * passing
     # A stand-in and its gradient; rounding by chance takes as much for one weight.

@@ -28,6 +28,7 @@ from lib_dreambooth.jobs.bases import bytes_at
 from lib_dreambooth.jobs.plan import RunPlan
 from lib_dreambooth.models.families import FAMILIES
 from lib_dreambooth.settings.schema import Run
+from lib_dreambooth.training.optimizers.building import moves_in_lists
 from lib_dreambooth.training.optimizers.finding import find
 from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse, may_wait
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
@@ -131,6 +132,7 @@ def forecaster_of(
     speed = speed_of(target, arithmetic, kept, measures=measures)
     factor, pace = kept.factor(target.name, "memory"), kept.factor(target.name, "seconds")
     base = Path(run.model.base)
+    numbers = dataclasses.replace(numbers, moves_in_lists=moves_in_lists(run, target.kind))
     key = (
         str(base), base.stat().st_mtime_ns, numbers, target.kind, arithmetic, speed, factor, pace,
         repr((run.network, run.parts, run.words, run.precision, run.memory, run.length, run.optimizer)),

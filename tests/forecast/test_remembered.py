@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lib_dreambooth.forecast.remembered import remembered_bytes
+from lib_dreambooth.forecast.remembered import moving_bytes, remembered_bytes
 from lib_dreambooth.training.optimizers.arguments import checked
 from lib_dreambooth.training.optimizers.finding import find, library_module
 
@@ -48,3 +48,15 @@ def test_what_is_remembered(name: str, arguments: dict[str, Any]) -> None:
 
 def test_adafactor_keeps_no_momentum_unless_asked_for() -> None:
     assert remembered_bytes("AdaFactor", SHAPES) < remembered_bytes("AdamW", SHAPES) / 10
+
+
+def test_a_move_by_lists_takes_a_copy_of_all_weights() -> None:
+    shapes = [(64, 32), (16, 16)]
+
+    def moving(in_lists: bool, *, one_by_one: bool = False) -> int:
+        return moving_bytes(
+            "AdamW", shapes, is_half=False, kind="cpu", one_by_one=one_by_one, in_lists=in_lists
+        )
+
+    assert moving(True) == 4 * (64 * 32 + 16 * 16)
+    assert moving(False) == moving(True, one_by_one=True) == 4 * 2 * 64 * 32

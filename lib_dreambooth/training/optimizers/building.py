@@ -150,6 +150,12 @@ def device_options(known: Known, mover: Mover, in_one_call: bool) -> dict[str, A
     return {"fused": True} if kind == "cuda" or (kind == "cpu" and fuses_on_cpu()) else {"foreach": True}
 
 
+def moves_in_lists(run: Run, kind: str) -> bool:
+    """Whether the run's optimizer goes over lists of all weights on a device of this kind."""
+    is_own = run.optimizer.name.lower() == "adamw" and run.memory.one_call != "off"
+    return is_own and kind == "cpu" and not fuses_on_cpu()
+
+
 @functools.cache
 def fuses_on_cpu() -> bool:
     """Whether AdamW can do so on a CPU: tried, since PyTorch learned it after 2.1."""
