@@ -240,6 +240,14 @@ def test_prompts_get_a_file_with_their_size_steps_and_seed() -> None:
     assert exported.files["config-prompts.txt"] == "a cat --s 50 --w 768 --h 768 --d 420420 --l 7\n"
 
 
+def test_arguments_that_kohya_could_not_split_are_left_out_and_told() -> None:
+    given = {"eps": 1e-6, "": True, "a=b": 1, "two words": 2, "way": "x=y"}
+    exported = export_kohya(replace(defaults().run, {"optimizer.arguments": given}))
+    assert values_of(exported)["optimizer_args"] == ["weight_decay=0.01", "eps=1e-06"]
+    assert len([note for note in exported.notes if "cannot be written as name=value" in note]) == 4
+    check(exported)
+
+
 # Runs are large: what fails is clear without making it smaller, which takes minutes.
 @settings(deadline=None, max_examples=30, phases=(Phase.generate,))
 @given(sourced_runs())

@@ -28,14 +28,18 @@ def is_nesterov(context: Context) -> bool:
 
 
 def arguments(context: Context) -> list[str]:
-    """optimizer_args, as Python literals."""
+    """optimizer_args, as Python literals; kohya's scripts split each at its only equals sign."""
     own = dict(context.run.optimizer.arguments)
     if is_nesterov(context):
         own.pop("nesterov")
-    return [
-        f"weight_decay={context.run.optimizer.weight_decay!r}",
-        *(f"{name}={literal(value)}" for name, value in own.items()),
-    ]
+    found = [f"weight_decay={context.run.optimizer.weight_decay!r}"]
+    for name, value in own.items():
+        text = literal(value)
+        if name.isidentifier() and "=" not in text:
+            found.append(f"{name}={text}")
+        else:
+            context.say(f"{name} = {text} cannot be written as name=value and was left out.")
+    return found
 
 
 def literal(value: Any) -> str:
