@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from lib_dreambooth.adapters.joint import ON_META
 from lib_dreambooth.forecast.meter import WEIGHTS, Meter
+from lib_dreambooth.models.loaded import HALVES
 
 FP32 = torch.float32
 LOWER = {
@@ -116,7 +117,7 @@ class Casting(TorchFunctionMode):
 
 
 def _widened(value: Any) -> Any:
-    is_half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    is_half = isinstance(value, Tensor) and value.dtype in HALVES
     return value.float() if is_half else value
 
 

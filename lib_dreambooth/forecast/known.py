@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -92,6 +93,7 @@ def from_plain(data: Any) -> Forecast | None:
         return None
 
 
+@functools.cache
 def program() -> str:
     """This program as it is: its version, and whether a file of it is another one."""
     folder = Path(lib_dreambooth.__file__).parent

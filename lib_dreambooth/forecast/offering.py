@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from lib_dreambooth.adapters.parts import Part
+from lib_dreambooth.adapters.planning import LOW_RANK_KINDS
 from lib_dreambooth.base.showing import shown_bytes
 from lib_dreambooth.forecast.fitting import usable
 from lib_dreambooth.forecast.forecast import PREVIEW, SAVE, STEP, Forecast, Forecaster
 from lib_dreambooth.forecast.meter import ADAPTERS, GRADIENTS, OPTIMIZER, WEIGHTS, Peak
-from lib_dreambooth.forecast.rehearsal import Manner
+from lib_dreambooth.forecast.rehearsal import Manner, smaller
 from lib_dreambooth.forecast.remembered import EIGHT_BIT, FLOAT, remembered_bytes
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.settings.meaning import is_adapter
@@ -28,7 +29,6 @@ RANKS = (64, 32, 16, 8, 4)
 NEARLY = 1.02
 ATTENTION = ("attn1", "attn2", "self_attn")
 ATTENTION_BLOCKS = ("*.attn1.*", "*.attn2.*")
-LOW_RANK = ("lora", "loha", "lokr", "glora")
 # Optimizers that move each weight on its own with the same result.
 APART = ("adamw", "adafactor", "came", "lion")
 TOGETHER = "several changes together, since none of them suffices alone"
@@ -266,7 +266,7 @@ class Table:
     def _of_ranks(self) -> Iterator[Offer]:
         """The largest rank that fits, as loud as before."""
         network = self.run.network
-        if not is_adapter(self.run) or network.kind not in LOW_RANK:
+        if not is_adapter(self.run) or network.kind not in LOW_RANK_KINDS:
             return
         own = bytes_in(self.weights.parts)
         kept = self.weights.kept(has_average=self._has_average)
@@ -300,8 +300,7 @@ class Table:
             guessed = whole.total - round((1 - share * share) * of_pictures) - saved.of(STEP)
             if share >= 1 or guessed * plain.factor > self.room * NEARLY:
                 continue
-            size = (max(64, round(width * share / 64) * 64), max(64, round(height * share / 64) * 64))
-            step = forecaster.step(manner, size_wh=size)
+            step = forecaster.step(manner, size_wh=smaller((width, height), side))
             if round((step.total - saved.of(STEP)) * plain.factor) <= self.room:
                 about = "smaller pictures: finer detail is not learned"
                 less = None if seconds is None else seconds * share * share

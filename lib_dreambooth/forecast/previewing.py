@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from lib_dreambooth.forecast.forecast import Forecast, Forecaster
-from lib_dreambooth.forecast.rehearsal import PIXELS, Manner, Passed, Rehearsal, Size
+from lib_dreambooth.forecast.rehearsal import PIXELS, Manner, Passed, Rehearsal, Size, smaller
 
 # Rows of a latent that are decoded at once, with those beside them, as `sampling.decoding` begins.
 ROWS = 16 + 2
@@ -45,10 +45,8 @@ def sparing(forecaster: Forecaster, manner: Manner) -> Iterator[tuple[Drawing, F
     width, height = forecaster.numbers.preview_wh
     yield drawn(forecaster, manner, Drawing(is_striped=True))
     for side in SIDES:
-        share = side / (width * height) ** 0.5
-        if share < 1:
-            size = (max(64, round(width * share / 64) * 64), max(64, round(height * share / 64) * 64))
-            yield drawn(forecaster, manner, Drawing(size, is_striped=True))
+        if side * side < width * height:
+            yield drawn(forecaster, manner, Drawing(smaller((width, height), side), is_striped=True))
 
 
 def drawn(forecaster: Forecaster, manner: Manner, drawing: Drawing) -> tuple[Drawing, Forecast]:

@@ -35,25 +35,33 @@ from lib_dreambooth.forecast.meter import (
 )
 from lib_dreambooth.forecast.workspaces import GRAINS, workspaces
 from lib_dreambooth.formats.adapter_names import names_of
+from lib_dreambooth.formats.entries import DTYPES
 from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.models.chunks import CHUNK_LENGTH
-from lib_dreambooth.models.loaded import LoadedModel, safe_vae_dtype
+from lib_dreambooth.models.loaded import HALVES, LoadedModel, safe_vae_dtype
 from lib_dreambooth.models.read import blank_model
 from lib_dreambooth.models.text_encoder import TextEncoder
 from lib_dreambooth.settings.meaning import is_adapter
 from lib_dreambooth.settings.schema import Run
 
 Size = tuple[int, int]
-# Precisions that parts may wait in, as files name them.
-HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 META = torch.device("meta")
+# What sides of pictures are rounded to.
+STEP_PIXELS = 64
 PIXELS = 8  # along a side of a latent's cell
 PIXEL_CHANNELS = 3
 ROW = 77
 # Parts of the model that gradients reach, what is trained (None: words alone) and a level, to a context in
 # which `training` takes steps.
 Keeping = Callable[[Mapping[str, nn.Module], Trainable | None, str], AbstractContextManager[Any]]
+
+
+def smaller(size_wh: Size, side: int) -> Size:
+    """The same shape with about as many pixels as a square of this side."""
+    share = side / (size_wh[0] * size_wh[1]) ** 0.5
+    width, height = (max(STEP_PIXELS, round(one * share / STEP_PIXELS) * STEP_PIXELS) for one in size_wh)
+    return width, height
 
 
 class NumberTypes(Protocol):
@@ -118,18 +126,18 @@ class Rehearsal:
         trained = self._trained_parts = trained_parts(scene.run, self.model.modules)
         self._passed: dict[tuple[Any, ...], Passed] = {}
         for part in self.model.modules:
-            self.model.to(part, META, self._dtype_of(part, trained))
+            self.model.to(part, META, self._dtype_of(part))
         self.words = _words(scene.run, self.model)
         self.trained = self._attached(trained)
         self.parts = [] if self.trained is None else self.trained.parts()
         self.parameters = [part.parameter for part in self.parts]
         self.all_trained = [*self.parameters, *(row for rows in self.words.values() for row in rows.values())]
 
-    def _dtype_of(self, part: str, trained: Collection[str]) -> torch.dtype:
+    def _dtype_of(self, part: str) -> torch.dtype:
         numbers = self.scene.numbers
         if part == VAE:
             return numbers.vae
-        if part in trained and not is_adapter(self.scene.run):
+        if part in self._trained_parts and not is_adapter(self.scene.run):
             return numbers.weights
         return numbers.frozen_unet if part == UNET else numbers.frozen
 
@@ -170,10 +178,10 @@ class Rehearsal:
 
     def _waits_as(self, part: str) -> torch.dtype:
         """The UNet is read as it works, others wait in half precision if so read."""
-        works = self._dtype_of(part, self._trained_parts)
-        in_file = HALVES.get(self.scene.base.precision)
+        works = self._dtype_of(part)
+        in_file = DTYPES.get(self.scene.base.precision)
         is_read_as_it_works = part == UNET and not self.scene.run.model.merge
-        if is_read_as_it_works or works != torch.float32 or in_file is None:
+        if is_read_as_it_works or works != torch.float32 or in_file not in HALVES:
             return works
         return safe_vae_dtype(self.model.family, in_file) if part == VAE else in_file
 

@@ -20,6 +20,8 @@ from lib_dreambooth.models.families import Family, TextRule
 from lib_dreambooth.models.text_encoder import TextEncoder
 from lib_dreambooth.models.tokenizer import Tokenizer, clip_tokenizer
 
+HALVES = (torch.float16, torch.bfloat16)
+
 
 @dataclass(frozen=True)
 class Source:

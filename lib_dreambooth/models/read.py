@@ -116,7 +116,6 @@ class _Reader:
         links = {part: part_links(file, kind, part, is_ema=is_ema) for part in parts}
         part_of = {key: part for part in parts for key in file.in_order(link.key for link in links[part])}
         dtypes = {part: self._dtype_of(part, file.dtype(links[part][0].key)) for part in parts}
-
         changed = {
             key
             for key, part in part_of.items()

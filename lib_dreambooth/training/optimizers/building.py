@@ -11,6 +11,7 @@ from torch import nn
 
 from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.base.errors import UserError
+from lib_dreambooth.models.loaded import HALVES
 from lib_dreambooth.settings.length import LengthPlan
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.optimizers.arguments import checked, refused, takes
@@ -105,7 +106,7 @@ def portioned(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 
 def is_half(part: Part) -> bool:
-    return part.parameter.dtype in (torch.float16, torch.bfloat16)
+    return part.parameter.dtype in HALVES
 
 
 def mover_of(key: Key, parts: Sequence[Part]) -> Mover:
@@ -147,13 +148,18 @@ def device_options(known: Known, mover: Mover, in_one_call: bool) -> dict[str, A
     if not in_one_call:
         return {"foreach": False}
     kind = mover.stand_ins[0].device.type
-    return {"fused": True} if kind == "cuda" or (kind == "cpu" and fuses_on_cpu()) else {"foreach": True}
+    return {"fused": True} if fuses_on(kind) else {"foreach": True}
 
 
 def moves_in_lists(run: Run, kind: str) -> bool:
     """Whether the run's optimizer goes over lists of all weights on a device of this kind."""
     is_own = run.optimizer.name.lower() == "adamw" and run.memory.one_call != "off"
-    return is_own and kind == "cpu" and not fuses_on_cpu()
+    return is_own and kind == "cpu" and not fuses_on(kind)
+
+
+def fuses_on(kind: str) -> bool:
+    """Whether AdamW moves all weights in one call on a device of this kind."""
+    return kind == "cuda" or (kind == "cpu" and fuses_on_cpu())
 
 
 @functools.cache

@@ -126,8 +126,7 @@ class Transformer:
 
     def __init__(self, module: Any, beside: Beside) -> None:
         self.module = module
-        norm = module.norm
-        self.norm = GroupNorm(norm.weight, norm.bias, norm.num_groups, norm.eps)
+        self.norm = norm_of(module.norm)
         self.enter = product_of(module, beside, "proj_in")
         self.leave = product_of(module, beside, "proj_out")
 
@@ -146,6 +145,11 @@ class Transformer:
             leave = self.leave.operands(strength)
             given: Tensor = Closed.apply(tokens.to(x.dtype), x, leave, *self.leave.learned)
         return given
+
+
+def norm_of(layer: Any) -> GroupNorm:
+    """A group norm's own."""
+    return GroupNorm(layer.weight, layer.bias, layer.num_groups, layer.eps)
 
 
 def attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

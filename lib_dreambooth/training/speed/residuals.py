@@ -20,11 +20,11 @@ from torch.autograd.function import once_differentiable
 
 from lib_dreambooth.base.forwards import forwards_taken, is_taken
 from lib_dreambooth.models.lean import Activated
+from lib_dreambooth.models.loaded import HALVES
 from lib_dreambooth.models.unet_layers import ResnetBlock2D
-from lib_dreambooth.training.speed.blocks import is_computed, is_watched, native
+from lib_dreambooth.training.speed.blocks import is_computed, is_watched, native, norm_of
 from lib_dreambooth.training.speed.expressions import ATEN, GroupNorm
 
-HALVES = (torch.float16, torch.bfloat16)
 OF_INPUT_ALONE = (True, False, False)
 EDGE_OF_3, EDGE_OF_1 = 1, 0
 
@@ -158,10 +158,6 @@ def is_plain(module: ResnetBlock2D) -> bool:
     if module.conv_shortcut is not None:
         layers.append(module.conv_shortcut)
     return module.time_emb_proj is not None and not any(is_watched(one) or is_taken(one) for one in layers)
-
-
-def norm_of(layer: Any) -> GroupNorm:
-    return GroupNorm(layer.weight, layer.bias, layer.num_groups, layer.eps)
 
 
 def convolution_of(layer: Any, edge: int) -> Convolution:

@@ -17,7 +17,7 @@ from lib_dreambooth.base.files import unwritable
 # How memory's end is told where it has no exception of its own: by the CPU, by cuDNN, by older versions.
 SIGNS = ("out of memory", "not enough memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 OF_SYSTEM = ("DefaultCPUAllocator", "not enough memory")
-TODO = (
+AT_FIRST = (
     "Close other programs, or choose a smaller resolution or batch size, Gradient Checkpointing or half "
     "precision; then go on from the last state."
 )
@@ -53,7 +53,7 @@ def out_of_memory(error: BaseException, doing: str, *, is_last: bool = False) ->
     return UserError(
         f"{memory} did not suffice for {doing}. What was saved before is as it was.",
         where="memory",
-        todo=AT_LAST if is_last else TODO,
+        todo=AT_LAST if is_last else AT_FIRST,
         code="out-of-memory",
     )
 

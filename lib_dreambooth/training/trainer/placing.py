@@ -8,11 +8,10 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from lib_dreambooth.models.loaded import LoadedModel
+from lib_dreambooth.models.loaded import HALVES, LoadedModel
 from lib_dreambooth.sampling.generator import Stage
 from lib_dreambooth.training.trainer.mishaps import trim_heap
 
-HALVES = (torch.float16, torch.bfloat16)
 NONE_OTHER: Mapping[str, torch.dtype] = {}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,7 +54,7 @@ from lib_dreambooth.training.optimizers.fused import (
 from lib_dreambooth.training.optimizers.names import Known
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
-from lib_dreambooth.training.precision.devices import ability_of
+from lib_dreambooth.training.precision.devices import Ability, ability_of
 from lib_dreambooth.training.precision.loss_scale import LossScale
 from lib_dreambooth.training.processes import ALONE, Processes
 from lib_dreambooth.training.trainer.base_answers import (
@@ -132,13 +133,18 @@ class Preparer:
 
     def _read_as(self, family: Family, part: str) -> torch.dtype | None:
         """The UNet is at work soon, and alone has to be read in another precision for nothing otherwise."""
+        if part != UNET:
+            return None
         self._resolve(family)
-        return self._dtype_of(part) if part == UNET else None
+        return self._dtype_of(part)
 
     def _resolve(self, family: Family) -> None:
-        self.arithmetic = resolve(
-            self.run.precision, ability_of(self.device), is_half_vae_safe=family.is_half_vae_safe
-        )
+        self.arithmetic = resolve(self.run.precision, self._ability, is_half_vae_safe=family.is_half_vae_safe)
+
+    @cached_property
+    def _ability(self) -> Ability:
+        """What the device can do, tried once."""
+        return ability_of(self.device)
 
     def _dtype_of(self, part: str) -> torch.dtype:
         if part == VAE:

@@ -26,6 +26,7 @@ from lib_dreambooth.training.objective.noised import Noised
 from lib_dreambooth.training.optimizers.places import tensors_in
 from lib_dreambooth.training.speed.graphs import CudaGraph, Graph, Places, addresses, shapes_of
 from lib_dreambooth.training.trainer.ready import Ready
+from lib_dreambooth.training.trainer.splitting import has_dropout
 from lib_dreambooth.training.trainer.texts import CachedTexts
 
 # Steps of a shape before it is recorded.
@@ -202,9 +203,8 @@ def replays_of(ready: Ready, is_spoilt: Tensor, tell: Callable[[str], None]) -> 
 
 def can_replay(ready: Ready) -> bool:
     """Whether steps that wait for no number are such that a recording can stand for them."""
-    network, length = ready.run.network, ready.run.length
-    has_dropout = network.dropout or network.rank_dropout or network.module_dropout
-    is_simple = length.accumulation == 1 and ready.base_answers is None and not has_dropout
+    is_simple = ready.run.length.accumulation == 1 and ready.base_answers is None
+    is_simple = is_simple and not has_dropout(ready.run)
     is_fixed = is_adapter(ready.run) and isinstance(ready.texts, CachedTexts)
     return is_simple and is_fixed and ready.trained.trained_roots() <= {UNET}
 
