@@ -35,6 +35,7 @@ class Numbers:
     mean_share: float = 1.0  # of the largest bucket's cells, that pictures have on average
     num_items: int = 0
     num_captions: int = 0
+    num_chunks: int = 0  # of the longest caption; 0: nobody knows
     num_steps: int | None = None
     num_drawn: int = 0  # previews of the whole run
     num_class_pictures: int = 0

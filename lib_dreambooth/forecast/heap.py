@@ -3,6 +3,10 @@
 Follows glibc's before 2.38: the smallest gap that suffices is taken and split, neighbours that are free
 become one, and large blocks are mapped each for itself. Pages that were written once stay with the process:
 something small always lies at the end, so that nothing there is given back (`keepcost` is 0 at the peak).
+
+A block that begins behind another leaves a sliver in between, for PyTorch's alignment. While a graph stands,
+what belongs to its nodes settles in many of these: neighbours do not become one before the graph is gone. Of
+742 blocks at the beginning of a backward pass 571 had such a neighbour, and 163 still had it at its end.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ GRAIN = 64
 # PyTorch's blocks begin at multiples of 64 bytes: a gap has to have so much more than a block for that, so
 # that a block's own gap does not suffice for the next of its size.
 LOOSE = 96
+# The share of blocks with something small in front of them for as long as a graph stands, of such sizes.
+PINNED, SMALLEST_PINNED = 0.55, 1024
 
 
 class Heap:
@@ -34,15 +40,21 @@ class Heap:
         self._ends: dict[int, int] = {}  # of gaps: end to start
         self._blocks: dict[int, tuple[int, int]] = {}  # start and size
         self._noted: list[tuple[int, int]] = []  # blocks with their size, 0 where they were let go
+        self._has_graph = False
+        self._pins: list[int] = []  # where they start
+        self._due = 0.0  # of the next one
 
     @property
     def resident(self) -> int:
         return self._touched + self._mapped + self._elsewhere
 
-    def restart(self) -> None:
-        """The highest mark from here on."""
+    def restart(self, *, has_graph: bool = False) -> None:
+        """The highest mark from here on, where nothing else than a graph is built, where one is."""
+        while self._pins:
+            self._free(self._pins.pop(), GRAIN)
         self.highest = self.resident
         self._noted = []
+        self._has_graph = has_graph
 
     def settle(self, sizes: Iterable[int]) -> None:
         """Blocks of these sizes come to stay."""
@@ -52,7 +64,7 @@ class Heap:
     def repeat(self) -> None:
         """All that came and went since `restart` once more; what came to stay does not come again."""
         noted, stays = self._noted, {block for block, size in self._noted if size and block in self._blocks}
-        self.restart()
+        self.restart(has_graph=self._has_graph)
         taken: set[int] = set()
         for block, size in noted:
             if size and block not in stays:
@@ -81,7 +93,7 @@ class Heap:
             self._elsewhere += size
             self._blocks[block] = (ELSEWHERE, size)
         else:
-            self._blocks[block] = (self._place(size), size)
+            self._blocks[block] = (self._pinned(size) if self._is_pinned(size) else self._place(size), size)
         self.highest = max(self.highest, self.resident)
 
     def give(self, block: int) -> None:
@@ -90,8 +102,10 @@ class Heap:
         start, size = self._blocks.pop(block)
         if start == IN_MAPPING:
             self._mapped -= size
-        if start < 0:
-            return
+        if start >= 0:
+            self._free(start, size)
+
+    def _free(self, start: int, size: int) -> None:
         end = start + size
         if end in self._starts:
             after = self._starts[end]
@@ -104,6 +118,20 @@ class Heap:
             self._insert(start, end - start)
             return
         self._end = start
+
+    def _is_pinned(self, size: int) -> bool:
+        if not self._has_graph or size < SMALLEST_PINNED:
+            return False
+        self._due += PINNED
+        is_due = self._due >= 1
+        self._due -= is_due
+        return is_due
+
+    def _pinned(self, size: int) -> int:
+        """A place with something small in front."""
+        start = self._place(size + GRAIN)
+        self._pins.append(start)
+        return start + GRAIN
 
     def _place(self, size: int) -> int:
         at = bisect_left(self._gaps, (size + LOOSE, -1))

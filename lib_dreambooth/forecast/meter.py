@@ -159,12 +159,12 @@ class Meter(TorchDispatchMode):
             parts[part] += moved
         self.peak = tuple(parts)
 
-    def restart(self) -> None:
-        """The peak and the work from here on."""
+    def restart(self, *, has_graph: bool = False) -> None:
+        """The peak and the work from here on; `has_graph`: a graph is built and gone through."""
         self._sweep()
         self.peak, self.largest, self.work = tuple(self.held), self._sum, Work()
         if self.heap is not None:
-            self.heap.restart()
+            self.heap.restart(has_graph=has_graph)
 
     def close(self) -> None:
         """Lets go of everything."""

@@ -38,7 +38,6 @@ from lib_dreambooth.formats.adapter_names import names_of
 from lib_dreambooth.formats.entries import DTYPES
 from lib_dreambooth.formats.keymap import UNET, VAE
 from lib_dreambooth.formats.kinds import FileKind
-from lib_dreambooth.models.chunks import CHUNK_LENGTH
 from lib_dreambooth.models.loaded import HALVES, LoadedModel, safe_vae_dtype
 from lib_dreambooth.models.read import blank_model
 from lib_dreambooth.models.text_encoder import TextEncoder
@@ -88,6 +87,7 @@ class Scene:
     numbers: NumberTypes
     kind: str
     keeping: Keeping
+    chunks: int = 1  # of the longest caption
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Rehearsal:
                 for parameter in self.all_trained:
                     parameter.grad = torch.empty_like(parameter)
                 meter.hold([one.grad for one in self.all_trained if one.grad is not None], GRADIENTS)
-            meter.restart()
+            meter.restart(has_graph=True)
             if manner.level == "offload":
                 stack.enter_context(gone.hooks())
             loss = self._loss(micro, size_wh)
@@ -407,11 +407,7 @@ class Rehearsal:
 
     def _states(self, batch: int, *, is_live: bool) -> tuple[Tensor, Tensor | None]:
         """The states [B, N, D] of captions and the pooled ones."""
-        chunks = (
-            -(-self.scene.run.captions.max_tokens // CHUNK_LENGTH)
-            if self.scene.run.captions.max_tokens
-            else 1
-        )
+        chunks = self.scene.chunks
         found, pooled = [], None
         for encoder in self.model.encoders:
             states, of_first = self._encoded(encoder, batch * chunks, is_live=is_live)

@@ -25,6 +25,7 @@ from lib_dreambooth.forecast.rehearsal import Scene
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.bases import bytes_at
+from lib_dreambooth.jobs.longest import most_chunks
 from lib_dreambooth.jobs.plan import RunPlan
 from lib_dreambooth.models.families import FAMILIES
 from lib_dreambooth.settings.schema import Run
@@ -141,7 +142,8 @@ def forecaster_of(
     if key in _known:
         _known.move_to_end(key)
         return _known[key]
-    scene = Scene(run, kind, arithmetic, target.kind, functools.partial(taking_steps, run))
+    chunks = numbers.num_chunks or most_chunks(run.captions.max_tokens)
+    scene = Scene(run, kind, arithmetic, target.kind, functools.partial(taking_steps, run), chunks)
     known = Known(kept.folder, repr((key, kind)))
     _known[key] = Forecaster(scene, numbers, speed, factor, pace, known)
     while len(_known) > MOST_KEPT:
@@ -212,6 +214,7 @@ def numbers_of(plan: RunPlan) -> Numbers:
         mean_share=sum(cells) / visits / (size[0] * size[1]),
         num_items=plan.num_pictures,
         num_captions=plan.num_captions,
+        num_chunks=plan.num_chunks,
         num_steps=plan.length.total_steps,
         num_drawn=times * prompts,
         num_class_pictures=plan.new_class_pictures,

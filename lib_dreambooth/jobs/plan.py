@@ -17,6 +17,7 @@ from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.completing import complete, kind_of_base
 from lib_dreambooth.jobs.disk import DiskNeed, disk_need
+from lib_dreambooth.jobs.longest import chunks_of
 from lib_dreambooth.jobs.new_words import check_words
 from lib_dreambooth.runs.folder import ModelFolder
 from lib_dreambooth.settings.length import LengthPlan, plan_length
@@ -57,6 +58,7 @@ class RunPlan:
     device: str
     buckets: Mapping[Pixels, int]  # visits of an epoch by the size of their bucket
     num_captions: int
+    num_chunks: int  # of the longest caption
 
     @property
     def run(self) -> Run:
@@ -113,6 +115,7 @@ def plan_run(
         device=str(device),
         buckets=dict(dataset.plan.visits),
         num_captions=len({item.caption for item in dataset.items}),
+        num_chunks=chunks_of(run, dataset),
     )
 
 

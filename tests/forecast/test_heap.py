@@ -42,9 +42,26 @@ def test_what_comes_again_finds_what_stays() -> None:
     assert heap.resident == heap.highest == 6400 + 128 + 6400
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 1 << 20)), max_size=60))
-def test_no_byte_is_given_twice(asked: list[tuple[int, int]]) -> None:
+def test_what_belongs_to_a_graph_keeps_neighbours_apart_until_it_is_gone() -> None:
+    heap = Heap()
+    heap.restart(has_graph=True)
+    for block in range(10):
+        heap.take(block, 6400)
+    for block in range(10):
+        heap.give(block)
+    heap.take(10, 5 * 6400)
+    assert heap.resident > 10 * 6400 + 4 * 6400
+    before = heap.resident
+    heap.give(10)
+    heap.restart()
+    heap.take(11, 5 * 6400)
+    assert heap.resident == before
+
+
+@given(st.booleans(), st.lists(st.tuples(st.integers(0, 9), st.integers(1, 1 << 20)), max_size=60))
+def test_no_byte_is_given_twice(has_graph: bool, asked: list[tuple[int, int]]) -> None:
     heap, there = Heap(), {}
+    heap.restart(has_graph=has_graph)
     for block, size in asked:
         if block in there:
             heap.give(block)
@@ -57,6 +74,7 @@ def test_no_byte_is_given_twice(asked: list[tuple[int, int]]) -> None:
         assert all(start + size <= after for (start, size), (after, _) in pairwise(places))
     for block in there:
         heap.give(block)
+    heap.restart()
     # All that is free became one.
     assert (heap._gaps, heap._end) == ([], 0)
 

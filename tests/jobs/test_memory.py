@@ -25,7 +25,7 @@ def plan(tmp_path: Path) -> RunPlan:
     data = {
         "model": {"base": str(MINI_CHECKPOINT)},
         "concepts": [{"folder": str(pictures)}],
-        "length": {"train_for": "6 steps", "batch_size": 2},
+        "length": {"train_for": "6 steps", "batch_size": 3},
         "saving": {"at_end": ["result", "state"]},
     }
     sourced: Sourced = settings.read(data)
@@ -58,12 +58,12 @@ def test_a_small_room_makes_steps_sparing_and_a_smaller_one_offers(plan: RunPlan
     kept = Kept(tmp_path)
     plain = forecast_of(plan, kept=kept, measures=False)
     assert plain.forecast.manner.level == "off"
-    off = plain.forecast.bytes
-    # A little less than it takes to keep everything, with what is never counted on put on top.
+    off = plain.forecast.step_bytes
+    # A little less than steps take that keep everything, with what is never counted on put on top.
     tight = forecast_of(plan, kept=kept, room=round((off - 1_000_000 + 200_000_000) / 0.95), measures=False)
     assert tight.fits
     assert tight.forecast.manner.level != "off"
-    assert tight.forecast.bytes < off
+    assert tight.forecast.step_bytes < off
     none = forecast_of(plan, kept=kept, room=210_000_000, measures=False)
     assert none.fits is False
     assert all(offer.bytes <= 210_000_000 * 0.95 - 200_000_000 for offer in none.offers)
