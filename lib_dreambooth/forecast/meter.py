@@ -166,6 +166,11 @@ class Meter(TorchDispatchMode):
         if self.heap is not None:
             self.heap.restart(has_graph=has_graph)
 
+    def in_pieces(self) -> None:
+        """From here on parts of the graph are built a second time, and gone soon."""
+        if self.heap is not None:
+            self.heap.in_pieces()
+
     def close(self) -> None:
         """Lets go of everything."""
         for known in (self._known, self._lasting):

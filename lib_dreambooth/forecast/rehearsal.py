@@ -232,6 +232,8 @@ class Rehearsal:
             casting.close()
             self._hold(meter, self.at_work(manner))
             meter.keep()
+            if level != "off":
+                meter.in_pieces()
             kept = meter.held[ACTIVATIONS]
             backward(loss)
             del loss

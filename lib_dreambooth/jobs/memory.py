@@ -133,7 +133,8 @@ def forecaster_of(
     speed = speed_of(target, arithmetic, kept, measures=measures)
     factor, pace = kept.factor(target.name, "memory"), kept.factor(target.name, "seconds")
     base = Path(run.model.base)
-    numbers = dataclasses.replace(numbers, moves_in_lists=moves_in_lists(run, target.kind))
+    known = find(run.optimizer.name, target.kind)
+    numbers = dataclasses.replace(numbers, moves_in_lists=moves_in_lists(run, known, target.kind))
     key = (
         str(base), base.stat().st_mtime_ns, numbers, target.kind, arithmetic, speed, factor, pace,
         repr((run.network, run.parts, run.words, run.precision, run.memory, run.length, run.optimizer)),
@@ -144,8 +145,7 @@ def forecaster_of(
         return _known[key]
     chunks = numbers.num_chunks or most_chunks(run.captions.max_tokens)
     scene = Scene(run, kind, arithmetic, target.kind, functools.partial(taking_steps, run), chunks)
-    known = Known(kept.folder, repr((key, kind)))
-    _known[key] = Forecaster(scene, numbers, speed, factor, pace, known)
+    _known[key] = Forecaster(scene, numbers, speed, factor, pace, Known(kept.folder, repr((key, kind))))
     while len(_known) > MOST_KEPT:
         _known.popitem(last=False)
     return _known[key]

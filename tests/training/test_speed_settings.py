@@ -95,6 +95,19 @@ def test_all_weights_move_in_one_call(monkeypatch: pytest.MonkeyPatch, fuses: bo
     assert all(torch.allclose(one, other, rtol=1e-6) for one, other in zip(found, wanted, strict=True))
 
 
+@pytest.mark.parametrize("name", ["AdamW", "Lion", "AdaFactor", "SGD"])
+def test_whole_weights_are_moved_without_a_copy_of_all(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(building, "fuses_on_cpu", lambda: False)
+    parts = made_parts()
+    of_kind = {}
+    for kind in ("none", "lora"):
+        run = settings.read({"network": {"kind": kind}, "optimizer": {"name": name}}).run
+        optimizer = new_optimizer(run, parts, plan_of(4))  # type: ignore[arg-type]
+        of_kind[kind] = [mover.library.param_groups[0]["foreach"] for mover in optimizer.movers]
+    assert set(of_kind["none"]) == {False}
+    assert False not in of_kind["lora"]
+
+
 @pytest.mark.slow
 def test_the_committed_losses_hold_with_everything_on(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     committed = json.loads(curves.CURVES.read_text(encoding="utf-8"))

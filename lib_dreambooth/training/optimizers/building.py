@@ -13,6 +13,7 @@ from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.models.loaded import HALVES
 from lib_dreambooth.settings.length import LengthPlan
+from lib_dreambooth.settings.meaning import is_adapter
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.optimizers.arguments import checked, refused, takes
 from lib_dreambooth.training.optimizers.finding import NAME, find, library_module
@@ -43,14 +44,14 @@ def new_optimizer(run: Run, parts: Sequence[Part], plan: LengthPlan, processes: 
     """The optimizer that the settings name over `parts`, with the rates of its first step."""
     assert parts, "nothing is trained"
     known = find(run.optimizer.name, parts[0].parameter.device.type)
-    made = getattr(library_module(known.library), known.class_name)
+    made = class_of(known)
     arguments = checked(known, made, run.optimizer.arguments)
     if takes(made, "num_iterations"):
         arguments["num_iterations"] = steps_of_run(known, plan)
     movers = [mover_of(key, group) for key, group in grouped(known, parts)]
     for mover in movers:
         decay = run.parts.words.weight_decay if mover.key.part == WORDS else run.optimizer.weight_decay
-        options = {**device_options(known, mover, run.memory.one_call != "off"), **arguments}
+        options = {**passing_options(run, known, parts[0].parameter.device.type), **arguments}
         own = InOneCall if made is torch.optim.AdamW and options.get("fused") else made
         mover.library = build(known, own, mover, options, decay)
         if mover.is_half:
@@ -141,20 +142,35 @@ def build(
     return library
 
 
-def device_options(known: Known, mover: Mover, in_one_call: bool) -> dict[str, Any]:
-    """How PyTorch's own AdamW goes over its weights: all in one call, where it can."""
-    if known.library != TORCH or known.class_name != "AdamW":
+def class_of(known: Known) -> type:
+    """The library's class."""
+    made: type = getattr(library_module(known.library), known.class_name)
+    return made
+
+
+def passing_options(run: Run, known: Known, kind: str) -> dict[str, Any]:
+    """How weights on a device of this kind are gone over: all in one call, in lists, or one by one."""
+    if not takes(class_of(known), "foreach"):
         return {}
-    if not in_one_call:
+    in_one_call = run.memory.one_call != "off"
+    if in_one_call and is_adamw(known) and fuses_on(kind):
+        return {"fused": True}
+    # A list takes a copy of all that is in it: too much of whole weights.
+    if not in_one_call or not is_adapter(run):
         return {"foreach": False}
-    kind = mover.stand_ins[0].device.type
-    return {"fused": True} if fuses_on(kind) else {"foreach": True}
+    # The others know best what lists are good for.
+    return {"foreach": True} if is_adamw(known) else {}
 
 
-def moves_in_lists(run: Run, kind: str) -> bool:
-    """Whether the run's optimizer goes over lists of all weights on a device of this kind."""
-    is_own = run.optimizer.name.lower() == "adamw" and run.memory.one_call != "off"
-    return is_own and kind == "cpu" and not fuses_on(kind)
+def moves_in_lists(run: Run, known: Known, kind: str) -> bool:
+    """Whether PyTorch's AdamW takes a copy of all weights on a device of this kind."""
+    is_wanted = run.memory.one_call != "off" and is_adapter(run)
+    return is_wanted and is_adamw(known) and not fuses_on(kind)
+
+
+def is_adamw(known: Known) -> bool:
+    """Whether it is PyTorch's own."""
+    return known.library == TORCH and known.class_name == "AdamW"
 
 
 def fuses_on(kind: str) -> bool:
