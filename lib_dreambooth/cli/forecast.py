@@ -93,6 +93,7 @@ def say(plan: RunPlan, told: Told, out: Out) -> None:
         ("disk:", plan.disk.text() + ("" if plan.disk.is_enough else ": too little")),
         ("computed twice:", forecast.manner.level),
         *([("weights move:", "in the backward pass")] if forecast.manner.is_fused else []),
+        *([("optimizer state:", "in system memory")] if forecast.manner.is_state_away else []),
         *time_lines(forecast),
         ("rests on:", ", ".join(forecast.rests_on)),
     ]

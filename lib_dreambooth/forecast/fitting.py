@@ -13,6 +13,8 @@ from lib_dreambooth.forecast.rehearsal import Manner
 # How long a step takes beside one that keeps everything; computing twice was counted, the rest is a guess.
 SLOWER = {"off": 1.0, "some": 1.08, "on": 1.35, "offload": 1.6}
 FUSED, IN_SYSTEM = 1.05, 1.25
+# What AdamW remembers of an SD 1.5 takes a second there and back: rather everything else first.
+STATE_AWAY = 2.0
 # A card is used less well by each piece that a batch is taken in.
 SPLIT = 0.1
 # An allocator leaves gaps, and drivers keep something for themselves.
@@ -40,14 +42,17 @@ def manners(
     in_system: Iterable[bool] = (False,),
     pieces: Iterable[int] = (1,),
     unload: str = "auto",
+    state_away: Iterable[bool] = (False,),
 ) -> list[Manner]:
     """Every way to take steps, the fastest first; none changes what is learned.
 
     Weights that move in the backward pass have all gradients of a step at once, and none that wait.
     """
     found = [
-        Manner(level, is_fused, waits, unload != "off", unload == "on", split)
-        for level, is_fused, waits, split in itertools.product(levels, fused, in_system, pieces)
+        Manner(level, is_fused, waits, unload != "off", unload == "on", split, away)
+        for level, is_fused, waits, split, away in itertools.product(
+            levels, fused, in_system, pieces, state_away
+        )
         if not (is_fused and (waits or split > 1))
     ]
     return sorted(found, key=cost)
@@ -59,6 +64,7 @@ def cost(manner: Manner) -> float:
         SLOWER[manner.level]
         * (FUSED if manner.is_fused else 1.0)
         * (IN_SYSTEM if manner.is_in_system else 1.0)
+        * (STATE_AWAY if manner.is_state_away else 1.0)
         * (1.0 + SPLIT * (manner.pieces - 1))
     )
 
@@ -68,9 +74,11 @@ def fitted(
     candidates: Sequence[Manner],
     room: int | None,
     previews: Callable[[Manner], Iterable[tuple[Drawing, Forecast]]] = lambda manner: (),
+    host_room: int | None = None,
 ) -> Fit:
     """The first candidate whose steps fit; the one whose steps need least where none does.
 
+    What the optimizer remembers leaves the card only where system memory has room for it, if that is known.
     `fits` is about all phases: where the others need more, parts of the model are at work alone in them, and
     where previews still do, they are drawn as `previews` has them, more and more sparingly.
     """
@@ -78,7 +86,10 @@ def fitted(
         return Fit(of(candidates[0]), None)
     found: list[Forecast] = []
     for manner in candidates:
-        found.append(of(manner))
+        forecast = of(manner)
+        if manner.is_state_away and host_room is not None and forecast.host_bytes > host_room:
+            continue
+        found.append(forecast)
         if found[-1].step_bytes <= usable(room):
             if found[-1].bytes > usable(room) and manner.unloads:
                 found.append(of(replace(manner, is_alone=True)))

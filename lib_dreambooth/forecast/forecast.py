@@ -133,6 +133,7 @@ class Forecast:
             "seconds_per_step": self.seconds_per_step,
             "checkpointing": self.manner.level,
             "fused_backward": self.manner.is_fused,
+            "optimizer_state": "system" if self.manner.is_state_away else "card",
             "pieces": self.manner.pieces,
             "phases": {
                 name: {
@@ -239,6 +240,10 @@ class Forecaster:
         """One micro-batch; a batch of the settings at the largest bucket where nothing else is asked for."""
         # What is at work outside the steps makes no difference to them.
         manner = replace(manner, is_alone=False)
+        if manner.is_state_away:
+            # The same steps: what the optimizer remembers stands beside them at their highest too.
+            there = self.step(replace(manner, is_state_away=False), batch, size_wh)
+            return replace(there, peak=_added(there.peak, OPTIMIZER, -self._away(manner)))
         key = (manner, batch or self.scene.run.length.batch_size, size_wh or self.numbers.size_wh)
         if key not in self._steps:
             is_single = manner.is_fused or manner.is_in_system
@@ -263,6 +268,18 @@ class Forecaster:
     def _remembered(self) -> int:
         of = self.scene.run.optimizer
         return remembered_bytes(of.name, self._shapes, of.arguments)
+
+    @cached_property
+    def _remembered_of_one(self) -> int:
+        """Of the weight of which most is remembered."""
+        of = self.scene.run.optimizer
+        return max((remembered_bytes(of.name, [one], of.arguments) for one in self._shapes), default=0)
+
+    def _away(self, manner: Manner) -> int:
+        """What the optimizer remembers beside what is on the card for the move of one weight."""
+        if not manner.is_state_away or self.scene.kind == "cpu":
+            return 0
+        return self._remembered - self._remembered_of_one
 
     @property
     def _average_bytes(self) -> int:
@@ -305,7 +322,7 @@ class Forecaster:
             found.append((rehearsal.read_texts(kept), self.numbers.num_captions))
             if changes_captions(run):
                 beside = [] if manner.is_alone else rehearsal.at_work(manner)
-                found.append((rehearsal.read_texts(beside, self._between), 0.0))
+                found.append((rehearsal.read_texts(beside, self._between(manner)), 0.0))
         if not found:
             return PhaseNeed(_only(WEIGHTS, 0), self._all_parts, gaps=self._own)
         work = sum((passed.work.times(count) for passed, count in found), Work())
@@ -319,11 +336,10 @@ class Forecaster:
     def _all_parts(self) -> int:
         return self.rehearsal.bytes_waiting(self.rehearsal.model.modules)
 
-    @property
-    def _between(self) -> int:
+    def _between(self, manner: Manner) -> int:
         """What the optimizer and averages hold between steps, the live weights beside averages too."""
         live = self.rehearsal.bytes_of_trained if self.scene.run.ema.use else 0
-        return self._remembered + self._averages + live
+        return self._remembered - self._away(manner) + self._averages + live
 
     def _save(self, manner: Manner) -> PhaseNeed:
         """The device holds what it holds between steps, the live weights beside averages too."""
@@ -331,17 +347,17 @@ class Forecaster:
         weights = rehearsal.bytes_of_parts(rehearsal.at_work(manner))
         weights += self._idle_bytes(manner) if self.scene.kind == "cpu" else 0
         own = rehearsal.bytes_of_trained if is_adapter(self.scene.run) else 0
-        parts = _added(_only(WEIGHTS, weights + own), OPTIMIZER, self._between)
+        parts = _added(_only(WEIGHTS, weights + own), OPTIMIZER, self._between(manner))
         return PhaseNeed(parts, self._host(manner) + self.numbers.largest_file, 0.0, self._own)
 
     def _preview(self, manner: Manner) -> PhaseNeed:
         """Prompts, pictures, decoding: one after the other, all parts there or each alone."""
         run, size, rehearsal = self.scene.run, self.numbers.preview_wh, self.rehearsal
-        batch = max(1, run.previews.batch_size)
+        batch, between = max(1, run.previews.batch_size), self._between(manner)
         whole = list(rehearsal.model.modules)
-        drawn = rehearsal.draw(size, batch, self._between, [UNET] if manner.is_alone else whole)
-        decoded = rehearsal.decode(size, self._between, [VAE] if manner.is_alone else whole)
-        found = [drawn, decoded, rehearsal.read_texts([] if manner.is_alone else whole, self._between)]
+        drawn = rehearsal.draw(size, batch, between, [UNET] if manner.is_alone else whole)
+        decoded = rehearsal.decode(size, between, [VAE] if manner.is_alone else whole)
+        found = [drawn, decoded, rehearsal.read_texts([] if manner.is_alone else whole, between)]
         work = drawn.work.times(run.previews.steps / batch) + decoded.work
         count = self.numbers.num_drawn + self.numbers.num_class_pictures
         most = max(found, key=lambda one: one.total + one.gaps)
@@ -353,7 +369,7 @@ class Forecaster:
         if self.scene.kind == "cpu":
             return 0
         averages = self._average_bytes - self._averages
-        return self._idle_bytes(manner) + averages + self.numbers.cached_bytes
+        return self._idle_bytes(manner) + averages + self._away(manner) + self.numbers.cached_bytes
 
     def _idle_bytes(self, manner: Manner) -> int:
         """Parts that wait in the computer's memory while steps are taken."""

@@ -19,7 +19,7 @@ from lib_dreambooth.forecast.fitting import usable
 from lib_dreambooth.forecast.forecast import PREVIEW, SAVE, STEP, Forecast, Forecaster
 from lib_dreambooth.forecast.meter import ADAPTERS, GRADIENTS, OPTIMIZER, WEIGHTS, Peak
 from lib_dreambooth.forecast.rehearsal import Manner, smaller
-from lib_dreambooth.forecast.remembered import EIGHT_BIT, FLOAT, remembered_bytes
+from lib_dreambooth.forecast.remembered import EIGHT_BIT, FLOAT, is_worth_leaving, remembered_bytes
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.settings.meaning import is_adapter
 
@@ -31,6 +31,7 @@ ATTENTION = ("attn1", "attn2", "self_attn")
 ATTENTION_BLOCKS = ("*.attn1.*", "*.attn2.*")
 # Optimizers that move each weight on its own with the same result.
 APART = ("adamw", "adafactor", "came", "lion")
+PAGED = "paged"
 TOGETHER = "several changes together, since none of them suffices alone"
 Changes = tuple[tuple[str, object], ...]
 
@@ -69,9 +70,14 @@ def standing(peak: Peak) -> int:
     return sum(peak[part] for part in (WEIGHTS, ADAPTERS, GRADIENTS, OPTIMIZER))
 
 
-def offers(forecaster: Forecaster, room: int) -> list[Offer]:
-    """What would fit, what changes least first; several changes together where no single one suffices."""
-    table = Table(forecaster, usable(room))
+def offers(
+    forecaster: Forecaster, room: int, *, is_state_away: bool = False, host_room: int | None = None
+) -> list[Offer]:
+    """What would fit, what changes least first; several changes together where no single one suffices.
+
+    `is_state_away`: what the optimizer remembers is in system memory already, for which there is `host_room`.
+    """
+    table = Table(forecaster, usable(room), is_state_away=is_state_away, host_room=host_room)
     found = [offer for offer in table.singles() if offer.bytes <= usable(room)]
     return found or [offer for offer in table.together() if offer.bytes <= usable(room)][:1]
 
@@ -99,15 +105,16 @@ class Saved:
 
 @dataclass(frozen=True)
 class Weights:
-    """What is trained, and the name of what moves it."""
+    """What is trained, the name of what moves it, and whether what that remembers is on the card."""
 
     parts: tuple[Part, ...]
     optimizer: str
+    has_state: bool = True
 
     def kept(self, *, has_average: bool) -> int:
-        """Bytes of what the optimizer keeps, and of averages."""
+        """Bytes of what the optimizer keeps on the card, and of averages."""
         count = sum(one.parameter.numel() for one in self.parts)
-        shapes = [tuple(one.parameter.shape) for one in self.parts]
+        shapes = [tuple(one.parameter.shape) for one in self.parts] if self.has_state else []
         return remembered_bytes(self.optimizer, shapes) + (FLOAT * count if has_average else 0)
 
 
@@ -128,20 +135,32 @@ class Change:
 class Table:
     """The changes that a run could make, with what each saves."""
 
-    def __init__(self, forecaster: Forecaster, room: int) -> None:
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        room: int,
+        *,
+        is_state_away: bool = False,
+        host_room: int | None = None,
+    ) -> None:
         self.forecaster = forecaster
         self.room = room
+        self.host_room = host_room
         self.run = run = forecaster.scene.run
         unloads = run.memory.unload != "off"
         pieces = run.memory.pieces or run.length.batch_size
-        self.least = Manner("on", unloads=unloads, is_alone=unloads, pieces=pieces)
+        self.least = Manner(
+            "on", unloads=unloads, is_alone=unloads, pieces=pieces, is_state_away=is_state_away
+        )
         self.plain = forecaster.of(self.least)
         self.step = forecaster.step(self.least)
-        self.weights = Weights(tuple(forecaster.rehearsal.parts), run.optimizer.name)
+        parts = tuple(forecaster.rehearsal.parts)
+        self.weights = Weights(parts, run.optimizer.name, has_state=not is_state_away)
 
     def singles(self) -> Iterator[Offer]:
         """Each change alone."""
         yield from self._of_gradients()
+        yield from self._of_state()
         for change in self._of_weights():
             saved, _ = self._saved(self.weights, change, has_gradients=True)
             yield Offer(change.changes, needed(self.plain, saved), change.about, self.plain.seconds)
@@ -188,13 +207,14 @@ class Table:
         if is_adapter(self.run) or numbers.weights.itemsize < FLOAT or numbers.compute.itemsize == FLOAT:
             return None
         scene = replace(of.scene, numbers=replace(numbers, weights=numbers.compute))
-        return Table(Forecaster(scene, of.numbers, of.speed, of.factor, of.pace), self.room)
+        changed = Forecaster(scene, of.numbers, of.speed, of.factor, of.pace)
+        away = self.least.is_state_away
+        return Table(changed, self.room, is_state_away=away, host_room=self.host_room)
 
     def _saved(self, weights: Weights, change: Change, *, has_gradients: bool) -> tuple[Saved, Weights]:
         """What a change saves beside others, and what is trained then."""
-        kept = Weights(
-            tuple(one for one in weights.parts if change.keep(one)), change.optimizer or weights.optimizer
-        )
+        parts = tuple(one for one in weights.parts if change.keep(one))
+        kept = replace(weights, parts=parts, optimizer=change.optimizer or weights.optimizer)
         less = weights.kept(has_average=self._has_average) - kept.kept(has_average=self._has_average)
         gone = bytes_in(weights.parts) - bytes_in(kept.parts)
         between = less + (gone if is_adapter(self.run) else 0)
@@ -204,9 +224,9 @@ class Table:
     def _can_fuse(self) -> bool:
         """Whether weights could move in the backward pass, where nothing else stood against it."""
         run, numbers = self.run, self.forecaster.scene.numbers
-        name = run.optimizer.name.lower().removeprefix("paged").removesuffix(EIGHT_BIT)
         is_open = run.memory.fused_backward != "off" and run.memory.gradients != "system"
-        return is_open and not is_adapter(run) and name in APART and numbers.compute != torch.float16
+        can_move = moves_apart(run.optimizer.name.lower().removeprefix(PAGED))
+        return is_open and not is_adapter(run) and can_move and numbers.compute != torch.float16
 
     @property
     def _has_average(self) -> bool:
@@ -229,10 +249,21 @@ class Table:
             changes = (*changes, ("optimizer.max_grad_norm", 0.0))
         yield Offer(changes, alone.bytes, about, alone.seconds)
 
+    def _of_state(self) -> Iterator[Offer]:
+        optimizer = self.run.optimizer
+        can_leave = moves_apart(optimizer.name) and is_worth_leaving(optimizer.name, optimizer.arguments)
+        if self.least.is_state_away or not can_leave or self.forecaster.scene.kind == "cpu":
+            return
+        waiting = self.forecaster.of(replace(self.least, is_state_away=True))
+        if self.host_room is None or waiting.host_bytes <= self.host_room:
+            about = "what the optimizer remembers waits in system memory: the same result, slower"
+            yield Offer((("memory.optimizer_state", "system"),), waiting.bytes, about, waiting.seconds)
+
     def _of_weights(self) -> Iterator[Change]:
         """Less of the weights, or what is kept of them in fewer bits."""
         run, name = self.run, self.run.optimizer.name
-        if EIGHT_BIT not in name.lower() and name.lower() in ("adamw", "lion"):
+        is_large = EIGHT_BIT not in name.lower() and not self.least.is_state_away
+        if is_large and name.lower() in ("adamw", "lion"):
             small = f"{name}8bit"
             average = self._has_average
             less = self.weights.kept(has_average=average)
@@ -315,6 +346,11 @@ def needed(plain: Forecast, saved: Saved, step_bytes: int | None = None) -> int:
     if step_bytes is not None:
         totals[STEP] = step_bytes
     return round(max(total - saved.of(name) for name, total in totals.items()) * plain.factor)
+
+
+def moves_apart(optimizer: str) -> bool:
+    """Whether it is one of those, in 8 bits too; the driver looks after what paged ones remember."""
+    return optimizer.lower().removesuffix(EIGHT_BIT) in APART
 
 
 def is_of_unet(part: Part) -> bool:

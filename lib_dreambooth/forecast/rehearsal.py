@@ -100,6 +100,7 @@ class Manner:
     unloads: bool = True  # what steps do without leaves the card
     is_alone: bool = False  # the network leaves it too while encoders and VAE are at work
     pieces: int = 1  # a batch is taken in so many, one after the other
+    is_state_away: bool = False  # what the optimizer remembers waits in system memory
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ MOMENTS: Mapping[str, float] = {
 USUAL = 2.0
 # Half-precision weights are moved in float32, so many together; see `training.optimizers.building`.
 PORTION = 1 << 25
+# A large weight.
+SQUARE = (1024, 1024)
 
 
 def remembered_bytes(
@@ -57,6 +59,11 @@ def _of_one(name: str, *, has_momentum: bool) -> Callable[[Shape], int]:
         return lambda shape: round(moments * in_eight_bits(math.prod(shape)))
     moments = MOMENTS.get(name, USUAL)
     return lambda shape: round(moments * FLOAT * math.prod(shape))
+
+
+def is_worth_leaving(name: str, arguments: Mapping[str, Any] = MappingProxyType({})) -> bool:
+    """Whether an optimizer remembers at least a byte for each number of a large weight."""
+    return remembered_bytes(name, [SQUARE], arguments) >= math.prod(SQUARE)
 
 
 def factored(shape: Shape) -> int:

@@ -49,7 +49,14 @@ class Foretold:
         if self.told is None:
             return AS_SET
         manner = self.told.forecast.manner
-        return Taking(manner.level, manner.is_fused, manner.is_alone, manner.pieces, manner.is_in_system)
+        return Taking(
+            manner.level,
+            manner.is_fused,
+            manner.is_alone,
+            manner.pieces,
+            manner.is_in_system,
+            manner.is_state_away,
+        )
 
     @property
     def drawing(self) -> Drawing:

@@ -22,19 +22,28 @@ from lib_dreambooth.forecast.machine import Speed, measured
 from lib_dreambooth.forecast.offering import Offer, offers
 from lib_dreambooth.forecast.previewing import AS_SET, Drawing, sparing
 from lib_dreambooth.forecast.rehearsal import Scene
+from lib_dreambooth.forecast.remembered import is_worth_leaving
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.bases import bytes_at
 from lib_dreambooth.jobs.longest import most_chunks
 from lib_dreambooth.jobs.plan import RunPlan
 from lib_dreambooth.models.families import FAMILIES
+from lib_dreambooth.settings.meaning import is_adapter
 from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.optimizers.building import moves_in_lists
 from lib_dreambooth.training.optimizers.finding import find
-from lib_dreambooth.training.optimizers.fused import in_system_memory, may_fuse, may_wait
+from lib_dreambooth.training.optimizers.fused import (
+    in_system_memory,
+    keeps_state_away,
+    may_fuse,
+    may_leave,
+    may_wait,
+)
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.checkpointing import checkpointing
 from lib_dreambooth.training.precision.devices import Ability, ability_of, choose_device, name_of, room_on
+from lib_dreambooth.training.precision.resident import free_in_system
 from lib_dreambooth.training.trainer.trainer import shortened
 
 # Latents: mean and spread in float32, four channels, a cell for 64 pixels.
@@ -82,6 +91,7 @@ class Target:
     room: int | None = None
     name: str = ""
     device: str = ""
+    host_room: int | None = None  # of system memory, beside a card that is here
 
     def arithmetic(self, run: Run, base: FileKind) -> Arithmetic:
         """Number types of the run there."""
@@ -94,7 +104,7 @@ def device_here(plan: RunPlan, room: int | None = None) -> Target:
     device = choose_device(plan.device)
     found = Target(device.type, ability_of(device), room_on(plan.device) if room is None else room)
     name = f"{name_of(device)}, {found.arithmetic(plan.run, plan.kind).mixed}"
-    return dataclasses.replace(found, name=name, device=plan.device)
+    return dataclasses.replace(found, name=name, device=plan.device, host_room=free_in_system())
 
 
 def forecast_of(
@@ -121,7 +131,10 @@ def told_of(
     with _lock:
         forecaster = forecaster_of(run, kind, numbers, target, kept, measures=measures)
         fit = fit_of(forecaster, run, kind, target)
-        found = [] if fit.fits is not False else offers(forecaster, target.room or 0)
+        found: list[Offer] = []
+        if fit.fits is False:
+            is_away = fit.forecast.manner.is_state_away
+            found = offers(forecaster, target.room or 0, is_state_away=is_away, host_room=target.host_room)
     return Told(fit.forecast, target.room, fit.fits, found, fit.drawing)
 
 
@@ -176,14 +189,24 @@ def fit_of(forecaster: Forecaster, run: Run, base: FileKind, target: Target) -> 
     waits: tuple[bool, ...] = (in_system_memory(run),)
     if memory.gradients == AUTO and kind == "cuda" and may_wait(run, known):
         waits = (False, True)
+    away: tuple[bool, ...] = (keeps_state_away(run),)
+    host_room = None
+    if memory.optimizer_state == AUTO and kind == "cuda" and may_leave(known) and remembers_much(run):
+        away, host_room = (False, True), target.host_room
     pieces: tuple[int, ...] = (memory.pieces or 1,)
     if not memory.pieces and room is not None:
         pieces = pieces_for(run.length.batch_size)
     if kind == "cpu" and room is None:
         # Nothing is known about the room: as the trainer does it.
         levels = levels if memory.checkpointing != AUTO else ("off",)
-    candidates = manners(levels, fused, in_system=waits, pieces=pieces, unload=memory.unload)
-    return fitted(forecaster.of, candidates, room, functools.partial(sparing, forecaster))
+    candidates = manners(levels, fused, in_system=waits, pieces=pieces, unload=memory.unload, state_away=away)
+    previews = functools.partial(sparing, forecaster)
+    return fitted(forecaster.of, candidates, room, previews, host_room)
+
+
+def remembers_much(run: Run) -> bool:
+    """Whether a card is much emptier without what the optimizer remembers: of a network that is little."""
+    return not is_adapter(run) and is_worth_leaving(run.optimizer.name, run.optimizer.arguments)
 
 
 def pieces_for(batch: int) -> tuple[int, ...]:

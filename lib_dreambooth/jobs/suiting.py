@@ -37,6 +37,7 @@ OPEN: Mapping[str, Any] = {
     "memory.checkpointing": AUTO,
     "memory.fused_backward": AUTO,
     "memory.gradients": AUTO,
+    "memory.optimizer_state": AUTO,
     "memory.unload": AUTO,
     "memory.pieces": 0,
 }
@@ -121,6 +122,7 @@ def changes_for(run: Run, manner: Manner) -> dict[str, Any]:
         found["memory.unload"] = "on"
     if not is_adapter(run):
         found["memory.fused_backward"] = "on" if manner.is_fused else "off"
+        found["memory.optimizer_state"] = "system" if manner.is_state_away else "card"
         if run.length.accumulation > 1:
             found["memory.gradients"] = "system" if manner.is_in_system else "card"
     return found

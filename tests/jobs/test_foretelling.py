@@ -34,7 +34,7 @@ def told(factor: float = 1.0, pace: float = 1.0) -> Told:
 
 def test_the_trainer_goes_by_what_was_chosen() -> None:
     assert Foretold("cuda:0", told()).taking == Taking(
-        "some", is_fused=True, is_alone=False, pieces=1, is_in_system=False
+        "some", is_fused=True, is_alone=False, pieces=1, is_in_system=False, is_state_away=False
     )
     assert Foretold("cpu").taking == AS_SET
     assert Taking("some").level_for("auto", "cuda") == "some"

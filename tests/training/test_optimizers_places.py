@@ -1,51 +1,25 @@
-"""A pause takes an optimizer's memory off the card and back, bit for bit.
-
-The card is pretended: a register says which tensor is where, and moving is copying.
-"""
+"""A pause takes an optimizer's memory off the card and back, bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from lib_dreambooth.training.optimizers import mover, places
+from lib_dreambooth.training.optimizers import places
 from lib_dreambooth.training.optimizers.names import Known
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
-from lib_dreambooth.training.optimizers.places import Moving, draw_in, tensors_in
+from lib_dreambooth.training.optimizers.places import draw_in, tensors_in
 from tests.training.made_parts import MadePart, made_parts, same, take_steps, through_files, weights_of
+from tests.training.pretended_card import CARD, CPU, PretendedCard
 from tests.training.test_optimizers_state import EVERY, optimizer_over, parts_for, table
-
-CPU, CARD = torch.device("cpu"), torch.device("cuda:0")
-
-
-class Pretended:
-    """Everything is on the card but single numbers, as step counts are."""
-
-    def __init__(self) -> None:
-        self.on_cpu: dict[int, Tensor] = {}
-
-    def place_of(self, tensor: Tensor) -> torch.device:
-        return CPU if tensor.ndim == 0 or id(tensor) in self.on_cpu else CARD
-
-    def put(self, tensor: Tensor, device: torch.device) -> None:
-        tensor.data = tensor.data.clone()
-        if device.type == "cpu":
-            self.on_cpu[id(tensor)] = tensor
-        else:
-            del self.on_cpu[id(tensor)]
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretended]:
-    pretended = Pretended()
-    monkeypatch.setattr(places, "place_of", pretended.place_of)
-    monkeypatch.setattr(places, "put", pretended.put)
-    monkeypatch.setattr(mover, "Moving", lambda device: Moving(CARD))
-    yield pretended
+def card(monkeypatch: pytest.MonkeyPatch) -> PretendedCard:
+    return PretendedCard().at_work(monkeypatch)
 
 
 def remembered(optimizer: Optimizer) -> list[Tensor]:
@@ -73,7 +47,7 @@ def go(known: Known, parts: list[MadePart], pauses: bool) -> Optimizer:
 
 
 @pytest.mark.parametrize("known", EVERY)
-def test_memory_leaves_the_card_and_comes_back_bit_for_bit(known: Known, card: Pretended) -> None:
+def test_memory_leaves_the_card_and_comes_back_bit_for_bit(known: Known, card: PretendedCard) -> None:
     straight, paused = parts_for(known), parts_for(known)
     tensors, tree = through_files(go(known, straight, pauses=False))
     tensors_after, tree_after = through_files(go(known, paused, pauses=True))
@@ -83,7 +57,7 @@ def test_memory_leaves_the_card_and_comes_back_bit_for_bit(known: Known, card: P
     assert card.on_cpu == {}
 
 
-def test_half_weights_with_a_pause(card: Pretended) -> None:
+def test_half_weights_with_a_pause(card: PretendedCard) -> None:
     known = table()["adamw"]
     straight, paused = made_parts(dtype=torch.bfloat16), made_parts(dtype=torch.bfloat16)
     go(known, straight, pauses=False)
@@ -91,7 +65,7 @@ def test_half_weights_with_a_pause(card: Pretended) -> None:
     assert same(weights_of(paused), weights_of(straight))
 
 
-def test_a_pause_while_weights_for_use_are_in_place(card: Pretended) -> None:
+def test_a_pause_while_weights_for_use_are_in_place(card: PretendedCard) -> None:
     known = table()["adamwschedulefree"]
     parts = parts_for(known)
     optimizer = go(known, parts, pauses=False)
@@ -105,7 +79,7 @@ def test_a_pause_while_weights_for_use_are_in_place(card: Pretended) -> None:
     assert same(weights_of(parts), live)
 
 
-def test_no_state_is_made_while_memory_is_away(card: Pretended) -> None:
+def test_no_state_is_made_while_memory_is_away(card: PretendedCard) -> None:
     known = table()["adamw"]
     optimizer = go(known, parts_for(known), pauses=False)
     optimizer.to(CPU)
@@ -115,7 +89,7 @@ def test_no_state_is_made_while_memory_is_away(card: Pretended) -> None:
     assert optimizer.state()[0]
 
 
-def test_a_closed_optimizer_holds_nothing_that_has_left(card: Pretended) -> None:
+def test_a_closed_optimizer_holds_nothing_that_has_left(card: PretendedCard) -> None:
     known = table()["adamw"]
     optimizer = go(known, parts_for(known), pauses=False)
     optimizer.to(CPU)
@@ -153,10 +127,7 @@ def test_on_a_card(name: str) -> None:
     known = table()[name.lower()]
     results = []
     for pauses in (False, True):
-        parts = [
-            MadePart(part.name, torch.nn.Parameter(part.parameter.detach().to("cuda")), part.part, part.rate)
-            for part in made_parts([(512, 512), (8,), (16, 4), (4, 16)])
-        ]
+        parts = parts_on_card()
         optimizer = optimizer_over(known, parts)
         for step in range(4):
             if pauses and step == 2:
@@ -170,6 +141,13 @@ def test_on_a_card(name: str) -> None:
         results.append(weights_of(parts))
         optimizer.close()
     assert same(*results)
+
+
+def parts_on_card() -> list[MadePart]:
+    return [
+        MadePart(part.name, torch.nn.Parameter(part.parameter.detach().to("cuda")), part.part, part.rate)
+        for part in made_parts([(512, 512), (8,), (16, 4), (4, 16)])
+    ]
 
 
 def take_on_card(optimizer: Optimizer, parts: list[MadePart], step: int) -> None:

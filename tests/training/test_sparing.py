@@ -19,11 +19,14 @@ from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.runs.commands import StopAfterStep
 from lib_dreambooth.runs.events import DONE, Warned
 from lib_dreambooth.training.optimizers import in_one_call
+from lib_dreambooth.training.optimizers.names import table
+from lib_dreambooth.training.optimizers.optimizer import Optimizer
 from lib_dreambooth.training.precision.sparing import Sparing
 from lib_dreambooth.training.state import SPARED
-from lib_dreambooth.training.trainer import spilling, stepping, work
-from lib_dreambooth.training.trainer.relief import Spared
+from lib_dreambooth.training.trainer import relief, spilling, stepping, work
+from lib_dreambooth.training.trainer.relief import Spared, can_leave
 from lib_dreambooth.training.trainer.spilling import IN_A_ROW, STEPS_SEEN, Watch, has_spilled
+from tests.training.made_batches import made_run
 from tests.training.made_runs import MadeRun, assert_same, at_step
 
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -174,6 +177,43 @@ def test_at_the_last_level_batches_are_split_and_a_state_remembers(
 
 
 @pytest.mark.slow
+def test_before_that_what_the_optimizer_remembers_leaves_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a card, which alone has something to leave."""
+    straight = at_last(tmp_path / "straight")
+    assert straight.run().outcome == DONE
+    moved: list[int] = []
+    real = Optimizer.keep_state_in_system_memory
+
+    def keep(optimizer: Optimizer) -> None:
+        moved.append(len(optimizer.state()[0]))
+        real(optimizer)
+
+    run = at_last(tmp_path / "leaving")
+    with monkeypatch.context() as patch:
+        patch.setattr(relief, "can_leave", lambda ready: not ready.optimizer.is_state_away)
+        patch.setattr(Optimizer, "keep_state_in_system_memory", keep)
+        # In the second step: the first has left something to remember.
+        patch.setattr(stepping, "losses_of", fails_backward({2}))
+        assert run.run(at_step(2, StopAfterStep())).step == 2
+        assert len(moved) == 1 and moved[0] > 0
+        [told] = [one for one in run.told(Warned) if one.code == "saving-memory"]
+        assert told.where == "memory.optimizer_state"
+        assert told.text == (
+            "step 2: memory did not suffice. What the optimizer remembers waits in system memory from here "
+            "on. The result is the same, steps take longer."
+        )
+        kept = run.newest().numbers[SPARED]
+        assert Spared.from_json(kept, kept["device"]).is_state_away
+        # There from the first step on, and before the state is read.
+        assert run.go_on().outcome == DONE
+    assert moved[1:] == [0]
+    assert run.warnings().count("saving-memory") == 1
+    assert_same(run.state(), straight.state())
+
+
+@pytest.mark.slow
 def test_a_split_batch_learns_what_the_whole_would(tmp_path: Path, in_pieces: MadeRun) -> None:
     whole = at_last(tmp_path)
     assert whole.run().outcome == DONE
@@ -235,6 +275,25 @@ def test_a_spill_is_met_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     sparing = MadeRun(tmp_path / "sparing", {**values, "memory": {"checkpointing": "some"}}, num_pictures=5)
     assert sparing.run().outcome == DONE
     assert_same(spilled.state(), sparing.state())
+
+
+@pytest.mark.parametrize(
+    ("kind", "network", "name", "is_away", "expected"),
+    [
+        ("cuda", "none", "adamw", False, True),
+        ("cuda", "none", "adamw", True, False),
+        ("cuda", "none", "prodigy", False, False),
+        ("cuda", "lora", "adamw", False, False),
+        ("cpu", "none", "adamw", False, False),
+    ],
+)
+def test_where_it_can_leave(kind: str, network: str, name: str, is_away: bool, expected: bool) -> None:
+    ready: Any = SimpleNamespace(
+        device=torch.device(kind),
+        run=made_run({"network.kind": network}),
+        optimizer=SimpleNamespace(known=table()[name], is_state_away=is_away),
+    )
+    assert can_leave(ready) is expected
 
 
 def test_levels_are_raised_one_by_one_and_leave_no_trace() -> None:

@@ -87,6 +87,7 @@ class Forecasted(Answer, frozen=True, kw_only=True):
     seconds_per_step: float | None
     checkpointing: str
     fused_backward: bool
+    optimizer_state: str
     pieces: int
     phases: dict[str, dict[str, Any]]
     rests_on: list[str]

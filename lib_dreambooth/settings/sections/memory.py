@@ -148,6 +148,17 @@ class Memory(Section, frozen=True, kw_only=True):
             "System memory makes accumulation possible where the card cannot hold the gradients; slower.",
             choices={"auto": "Auto", "card": "Graphics memory", "system": "System memory"},
             when=WHOLE & ~is_("length.accumulation", 1),
+        ),
+    ] = "auto"
+    optimizer_state: Annotated[
+        str,
+        Option(
+            "Optimizer State Kept in",
+            "What an optimizer remembers of the weights; AdamW twice as much as they weigh. From system "
+            "memory it comes to the card for the move of one weight at a time: whole models fit much "
+            "smaller cards, the result is the same, slower. Auto: only where nothing faster fits. Not for "
+            "optimizers that look at all weights together.",
+            choices={"auto": "Auto", "card": "Graphics memory", "system": "System memory"},
             kohya=names("offload_optimizer_device"),
         ),
     ] = "auto"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from lib_dreambooth.training.optimizers.in_one_call import STEP as COUNT
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
 
 
@@ -21,10 +24,16 @@ class BeforeMove:
     def restore(self) -> bool:
         """Whether nothing has moved since; then the optimizer is as it was."""
         versions = [weight._version for weight in self._weights]
-        if not self._is_fresh or versions != self._versions:
+        if not self._is_fresh or versions != self._versions or has_counted(self._optimizer):
             return False
         for mover in self._optimizer.movers:
             if mover.is_half:
                 mover.clear()
         self._optimizer.load(self._tensors, self._tree)
         return True
+
+
+def has_counted(optimizer: Optimizer) -> bool:
+    """Whether a weight has moved by its own count: fused AdamW and bitsandbytes tell PyTorch nothing."""
+    states = [state for mover in optimizer.movers for state in mover.made.state.values()]
+    return any(float(state.get(COUNT, 0)) > 0 for state in states if isinstance(state, Mapping))

@@ -21,7 +21,7 @@ from lib_dreambooth.training.optimizers.names import Known
 from lib_dreambooth.training.optimizers.one_by_one import OneByOne
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
 
-FUSED, GRADIENTS = "memory.fused_backward", "memory.gradients"
+FUSED, GRADIENTS, STATE = "memory.fused_backward", "memory.gradients", "memory.optimizer_state"
 # Bytes for each weight in float32: itself, its gradient and two moments; and room for all else.
 PER_WEIGHT, ROOM = 16, 1.25
 
@@ -136,6 +136,32 @@ def in_system_memory(run: Run, chosen: bool | None = None) -> bool:
 def may_wait(run: Run, known: Known, processes: int = 1) -> bool:
     """Whether gradients can wait in system memory and weights come out the same."""
     return not is_adapter(run) and known.apart and processes == 1 and run.length.accumulation > 1
+
+
+def keeps_state_away(run: Run, chosen: bool | None = None) -> bool:
+    """Whether what the optimizer remembers waits in system memory for the move.
+
+    "auto" does it where it was chosen, since nothing faster fits.
+    """
+    setting = run.memory.optimizer_state
+    return setting == "system" or (setting == "auto" and bool(chosen))
+
+
+def may_leave(known: Known) -> bool:
+    """Whether what an optimizer remembers of a weight can be taken off the card until that weight moves."""
+    return known.apart and not known.is_paged
+
+
+def require_leaving(known: Known) -> None:
+    """Raises UserError for optimizers whose memory cannot be taken off the card weight by weight."""
+    require_apart(known, STATE)
+    if known.is_paged:
+        raise UserError(
+            f"what {known.name} remembers leaves the card by itself where there is no room.",
+            where=STATE,
+            todo="Set it to auto, or choose the optimizer without pages.",
+            code="unusable-optimizer",
+        )
 
 
 def require_apart(known: Known, where: str) -> None:

@@ -45,7 +45,7 @@ class InOneCall(torch.optim.AdamW):
     def _counts_together(self, weights: list[Tensor]) -> bool:
         """Whether all weights move now and have moved equally often; one counter is enough from then on."""
         if any(weight.grad is None for weight in weights) or getattr(self, "_counts_apart", False):
-            self._count_apart()
+            self.count_apart()
             return False
         self._begin([weight for weight in weights if not self.state[weight]])
         counters = [self.state[weight][STEP] for weight in weights]
@@ -54,13 +54,13 @@ class InOneCall(torch.optim.AdamW):
             return True
         # A state was loaded, or weights joined in later. The host waits for the answer, once.
         if not bool((torch.stack(counters) == first).all()):
-            self._count_apart()
+            self.count_apart()
             return False
         for weight in weights:
             self.state[weight][STEP] = first
         return True
 
-    def _count_apart(self) -> None:
+    def count_apart(self) -> None:
         """From now on each weight has a counter of its own."""
         if getattr(self, "_counts_apart", False):
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.diffusion.draws import Draw
+from lib_dreambooth.training.optimizers.groups import Groups, without_weights
 from lib_dreambooth.training.optimizers.in_one_call import InOneCall
 from lib_dreambooth.training.optimizers.places import Moving, draw_in, tensors_in
-from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, to_tree
+from lib_dreambooth.training.optimizers.system_state import SystemState
+from lib_dreambooth.training.optimizers.trees import Json, Tensors, from_tree, place_name, to_tree
 from lib_dreambooth.training.precision.rounding import round_to
 
 # What an optimizer is made of, without what it remembers: torch's own fields, and links to other objects.
@@ -57,6 +59,7 @@ class Mover:
         self.library: torch.optim.Optimizer | None = None
         self.has_stopped = False
         self.gradient_of: Callable[[Tensor], Tensor | None] = own_gradient
+        self.away: SystemState | None = None
         self._kept: list[Tensor] | None = None
         self._moving = Moving(self.stand_ins[0].device)
 
@@ -71,6 +74,19 @@ class Mover:
 
     def parameters(self) -> list[nn.Parameter]:
         return [part.parameter for part in self.parts]
+
+    def keep_away(self, away: SystemState) -> None:
+        """From now on what is remembered waits in system memory, and has to be asked for (`remembering`)."""
+        self.away = away
+        if isinstance(self.made, InOneCall):
+            # Each weight is moved, and counted, on its own from now on.
+            self.made.count_apart()
+        for stand_in in self.stand_ins:
+            away.leave(stand_in, self.made.state)
+
+    def remembering(self, stand_in: nn.Parameter) -> AbstractContextManager[None]:
+        """What is remembered of a weight is on its device while inside."""
+        return nullcontext() if self.away is None else self.away.visiting(stand_in, self.made.state)
 
     def gradients(self) -> list[Tensor]:
         """The gradients there are."""
@@ -175,8 +191,7 @@ class Mover:
         self._kept = [p.detach().clone() for p in self.parameters()]
         if self.is_half:
             self.lift()
-        with self._only_remembered():
-            self.made.eval()  # type: ignore[attr-defined]
+        self._switch(self.made.eval)  # type: ignore[attr-defined]
         if self.is_half:
             self.settle(None)
 
@@ -187,8 +202,7 @@ class Mover:
             return
         if self.is_half:
             self.lift()
-        with self._only_remembered():
-            self.made.train()  # type: ignore[attr-defined]
+        self._switch(self.made.train)  # type: ignore[attr-defined]
         if self.is_half:
             self.clear()
         for parameter, kept in zip(self.parameters(), self._kept, strict=True):
@@ -227,37 +241,49 @@ class Mover:
         for name in CACHES:
             getattr(self.made, name, {}).clear()
 
-    @contextmanager
-    def _only_remembered(self) -> Iterator[None]:
+    def _switch(self, switch: Callable[[], object]) -> None:
         """The library sees only weights that have moved: SPlus fails at others, and asking leaves a trace."""
-        groups = [(group, group["params"]) for group in self.made.param_groups]
-        for group, weights in groups:
-            group["params"] = [weight for weight in weights if self.made.state.get(weight)]
+        moved = [stand_in for stand_in in self.stand_ins if self.made.state.get(stand_in)]
+        groups = Groups(self.made)
         try:
-            yield
+            if self.away is None or not moved:
+                groups.only(moved)
+                switch()
+            for stand_in in () if self.away is None else moved:
+                groups.only([stand_in])
+                with self.remembering(stand_in):
+                    switch()
         finally:
-            for group, weights in groups:
-                group["params"] = weights
+            groups.together()
 
     def forget(self) -> None:
         """Gives back what is remembered of weights that do not move any more."""
         self.has_stopped = True
-        self._moving.forget()
-        self.clear_caches()
-        self.made.state.clear()
+        self._let_go()
         for parameter in self.parameters():
             parameter.grad = None
+
+    def _let_go(self) -> None:
+        self._moving.forget()
+        self.clear_caches()
+        if self.away is not None:
+            self.away.forget(self.stand_ins)
+        self.made.state.clear()
 
     def state(self, tensors: Tensors) -> Json:
         """Everything remembered, by the names of the weights."""
         assert not self._moving.is_away, "a state says where its tensors are"
+        if self.away is not None:
+            self.away.settle()
+        # Where a tensor is when it is at work.
+        place = place_name if self.away is None else self.away.place_name
         names = {stand_in: part.name for part, stand_in in zip(self.parts, self.stand_ins, strict=True)}
         weights: dict[str, Json] = {}
         shared: dict[str, Json] = {}
         for owner, value in self.made.state.items():
             if isinstance(owner, Tensor):
                 name = names[owner]  # type: ignore[index]
-                weights[name] = to_tree(as_dict(value), name, tensors)
+                weights[name] = to_tree(as_dict(value), name, tensors, place)
             else:
                 shared[str(owner)] = to_tree(as_dict(value), f"{self.key}/{owner}", tensors)
         groups = [
@@ -288,6 +314,8 @@ class Mover:
         for part, stand_in in zip(self.parts, self.stand_ins, strict=True):
             if part.name in tree["weights"]:
                 library.state[stand_in] = self._paged(restored(tree["weights"][part.name]), stand_in)
+                if self.away is not None:
+                    self.away.leave(stand_in, library.state)
         for owner, value in tree["shared"].items():
             library.state[owner] = restored(value)  # type: ignore[index]
         for group, saved in zip(library.param_groups, tree["groups"], strict=True):
@@ -313,9 +341,7 @@ class Mover:
         if pages is not None:
             ours = {id(value) for state in self.made.state.values() for value in as_dict(state).values()}
             pages.paged_tensors[:] = [kept for kept in pages.paged_tensors if id(kept) not in ours]
-        self._moving.forget()
-        self.clear_caches()
-        self.made.state.clear()
+        self._let_go()
         self.made.param_groups.clear()
 
 
@@ -327,10 +353,6 @@ def own_gradient(parameter: Tensor) -> Tensor | None:
 def as_dict(value: Any) -> Any:
     """A plain dictionary of one of torch's."""
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def without_weights(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in group.items() if name != "params"}
 
 
 OF_TORCH = frozenset(vars(InOneCall([nn.Parameter(torch.zeros(1))])))

@@ -34,6 +34,11 @@ class Known:
     finds_rate: bool = False
     apart: bool = False
 
+    @property
+    def is_paged(self) -> bool:
+        """Whether the driver takes what it remembers off the card where there is no room."""
+        return self.library == BITSANDBYTES and self.class_name.startswith("Paged")
+
 
 # Kron multiplies its matrices pairwise; the largest as a diagonal, or a layer of 1280 would want gigabytes.
 SMALL = {"memory_save_mode": "one_diag"}

@@ -14,7 +14,10 @@ from lib_dreambooth.training.optimizers.clipping import clip_factor, norm_of
 from lib_dreambooth.training.optimizers.mover import Mover
 from lib_dreambooth.training.optimizers.names import Known
 from lib_dreambooth.training.optimizers.one_by_one import OneByOne
+from lib_dreambooth.training.optimizers.places import place_of
 from lib_dreambooth.training.optimizers.system_gradients import SystemGradients
+from lib_dreambooth.training.optimizers.system_memory import SystemMemory
+from lib_dreambooth.training.optimizers.system_state import SystemState
 from lib_dreambooth.training.optimizers.trees import Json
 from lib_dreambooth.training.rates.of_run import Rates
 
@@ -41,6 +44,7 @@ class Optimizer:
         self.rounds_by_chance = rounds_by_chance
         self.is_evaluating = False
         self.system: SystemGradients | None = None
+        self.is_state_away = False
         self._rates: dict[str, float] = {}
         self._factor: Tensor | None = None
         self.set_rates(0)
@@ -74,7 +78,12 @@ class Optimizer:
     @property
     def can_leave_out(self) -> bool:
         """Whether `step` can be told by the device that nothing is to be moved."""
-        return self.system is None and all(mover.can_leave_out for mover in self.movers)
+        return not self._comes_apart and all(mover.can_leave_out for mover in self.movers)
+
+    @property
+    def _comes_apart(self) -> bool:
+        """Whether each weight moves on its own."""
+        return self.system is not None or self.is_state_away
 
     def step(self, seed: int | None = None, leave_out: Tensor | None = None) -> None:
         """Moves the weights; `seed`, or torch's own, is for what is drawn meanwhile.
@@ -86,14 +95,31 @@ class Optimizer:
         factor, self._factor = self._factor, None
         with seeded(seed):
             for mover in self.moving():
-                if self.system is None:
-                    mover.step(factor, self.rounds_by_chance, seed, leave_out=leave_out)
+                if self._comes_apart:
+                    self._move_apart(OneByOne(mover, self.rounds_by_chance, seed), factor)
                 else:
-                    self.system.step(OneByOne(mover, self.rounds_by_chance, seed), factor)
+                    mover.step(factor, self.rounds_by_chance, seed, leave_out=leave_out)
+
+    def _move_apart(self, pieces: OneByOne, factor: Tensor | None) -> None:
+        try:
+            if self.system is None:
+                pieces.move_all(factor)
+            else:
+                self.system.step(pieces, factor)
+        finally:
+            pieces.restore()
 
     def keep_gradients_in_system_memory(self) -> None:
         """From now on each gradient leaves the card as soon as it is whole, until `close`."""
         self.system = SystemGradients(self.movers)
+
+    def keep_state_in_system_memory(self) -> None:
+        """From now on what is remembered of each weight is on the card for the weight's move alone."""
+        self.is_state_away = True
+        device = place_of(self.movers[0].stand_ins[0])
+        memory = SystemMemory(device)
+        for mover in self.movers:
+            mover.keep_away(SystemState(device, memory))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets all gradients, those of parts that do not move too."""

@@ -32,6 +32,23 @@ def put(tensor: Tensor, device: torch.device) -> None:
     tensor.data = tensor.data.to(device)
 
 
+def bring(tensor: Tensor, device: torch.device) -> None:
+    """Has a tensor's numbers copied to a device, where it stands; CUDA does so when it has come to it."""
+    tensor.data = tensor.data.to(device, non_blocking=device.type == "cuda")
+
+
+def send(tensor: Tensor, home: Tensor) -> None:
+    """The way back: its numbers lie in `home` from then on."""
+    home.copy_(tensor.data, non_blocking=tensor.is_cuda)
+    tensor.data = home
+
+
+def wait_for(device: torch.device) -> None:
+    """Waits until a device has done all it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 PAGE = 4096
 
 

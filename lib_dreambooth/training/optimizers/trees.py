@@ -7,7 +7,7 @@ lacks something goes on differently without saying so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -24,8 +24,16 @@ class NotPlain(TypeError):
     """Something that has no exact form in tensors and JSON."""
 
 
-def to_tree(value: Any, name: str, tensors: Tensors) -> Json:
-    """The JSON form of `value`; its tensors go into `tensors` under names that begin with `name`."""
+def place_name(tensor: Tensor) -> str:
+    """The kind of device that a tensor is on."""
+    return tensor.device.type
+
+
+def to_tree(value: Any, name: str, tensors: Tensors, place: Callable[[Tensor], str] = place_name) -> Json:
+    """The JSON form of `value`; its tensors go into `tensors` under names that begin with `name`.
+
+    `place` says on which kind of device a tensor is at work.
+    """
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -34,10 +42,10 @@ def to_tree(value: Any, name: str, tensors: Tensors) -> Json:
     if isinstance(value, Tensor) and value.numel() == 0:
         # Some readers of safetensors cannot take one without numbers.
         dtype = str(value.dtype).removeprefix("torch.")
-        return {KIND: "empty", "shape": list(value.shape), "dtype": dtype, "on": value.device.type}
+        return {KIND: "empty", "shape": list(value.shape), "dtype": dtype, "on": place(value)}
     if isinstance(value, Tensor):
         tensors[name] = value.detach().contiguous()
-        tree = {KIND: "tensor", "name": name, "on": value.device.type}
+        tree = {KIND: "tensor", "name": name, "on": place(value)}
         # Sums over another order of numbers in memory differ in their last bits.
         return tree if value.is_contiguous() else tree | {"stride": list(value.stride())}
     if isinstance(value, torch.dtype):
@@ -51,16 +59,19 @@ def to_tree(value: Any, name: str, tensors: Tensors) -> Json:
         if any(isinstance(key, Tensor) for key in value):
             raise NotPlain(f"{name} goes by tensors, which are others after a load")
         pairs = [
-            [to_tree(key, f"{name}/key{number}", tensors), to_tree(item, f"{name}/{key}", tensors)]
+            [
+                to_tree(key, f"{name}/key{number}", tensors, place),
+                to_tree(item, f"{name}/{key}", tensors, place),
+            ]
             for number, (key, item) in enumerate(value.items())
         ]
         return {KIND: "map", "pairs": pairs}
     if isinstance(value, deque):
-        items = [to_tree(item, f"{name}/{number}", tensors) for number, item in enumerate(value)]
+        items = [to_tree(item, f"{name}/{number}", tensors, place) for number, item in enumerate(value)]
         return {KIND: "deque", "items": items, "longest": value.maxlen}
     for kind, made in SEQUENCES.items():
         if type(value) is made:
-            items = [to_tree(item, f"{name}/{number}", tensors) for number, item in enumerate(value)]
+            items = [to_tree(item, f"{name}/{number}", tensors, place) for number, item in enumerate(value)]
             return {KIND: kind, "items": items}
     raise NotPlain(f"{name} is of {type(value).__module__}.{type(value).__qualname__}")
 

@@ -13,6 +13,7 @@ import torch
 
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.base.files import unwritable
+from lib_dreambooth.training.optimizers.system_memory import unpin_unused
 
 # How memory's end is told where it has no exception of its own: by the CPU, by cuDNN, by older versions.
 SIGNS = ("out of memory", "not enough memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -78,6 +79,7 @@ def give_memory_back() -> None:
     trim_heap()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+        unpin_unused()
 
 
 def trim_heap() -> None:

@@ -48,8 +48,10 @@ from lib_dreambooth.training.optimizers.fused import (
     GRADIENTS,
     fuses,
     in_system_memory,
+    keeps_state_away,
     require_alone,
     require_apart,
+    require_leaving,
 )
 from lib_dreambooth.training.optimizers.names import Known
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
@@ -265,12 +267,15 @@ class Preparer:
         )
 
     def _optimizer(self, trained: Trainable, length: LengthPlan) -> Optimizer:
-        """What moves the weights, with gradients where the settings keep them."""
+        """What moves the weights, with gradients and what it remembers where the settings keep them."""
         optimizer = new_optimizer(self.run, trained.parts(), length, self.process.count)
         if in_system_memory(self.run, self.taking.is_in_system):
             require_apart(optimizer.known, GRADIENTS)
             require_alone(self.process.count, GRADIENTS)
             optimizer.keep_gradients_in_system_memory()
+        if keeps_state_away(self.run, self.taking.is_state_away):
+            require_leaving(optimizer.known)
+            optimizer.keep_state_in_system_memory()
         return optimizer
 
     def _is_fused(self, known: Known, trained: Trainable) -> bool:

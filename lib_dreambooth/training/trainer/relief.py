@@ -1,16 +1,20 @@
 """Steps taken more sparingly where memory ends, and what a state remembers of that.
 
-First more is computed twice, for the same bits; then batches are taken in pieces, where rounding differs.
+First more is computed twice and what the optimizer remembers leaves the card, for the same bits; then batches
+are taken in pieces, where rounding differs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from lib_dreambooth.settings.meaning import is_adapter
+from lib_dreambooth.training.optimizers.fused import STATE, may_leave
 from lib_dreambooth.training.precision.checkpointing import LEVELS
 from lib_dreambooth.training.precision.sparing import Sparing
+from lib_dreambooth.training.trainer.ready import Ready
 from lib_dreambooth.training.trainer.splitting import more_pieces
 from lib_dreambooth.training.trainer.stepping import Stepper
 
@@ -20,6 +24,7 @@ SPARING = {
     "on": "All blocks are computed twice from here on.",
     "offload": "All blocks are computed twice from here on, with what they keep in system memory.",
 }
+LEAVING = "What the optimizer remembers waits in system memory from here on."
 SAME = "The result is the same, steps take longer."
 ROUNDED = "The result is the same but for rounding, steps take longer."
 
@@ -39,16 +44,18 @@ class Spared:
     device: str = ""
     level: str = LEVELS[0]
     pieces: int = 1
+    is_state_away: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"device": self.device, "level": self.level, "pieces": self.pieces}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], device: str) -> Spared:
         """What counts on this device: another one may have more memory."""
         if data.get("device") != device or data.get("level") not in LEVELS:
             return cls()
-        return cls(device, str(data["level"]), max(1, int(data.get("pieces", 1))))
+        pieces, is_away = max(1, int(data.get("pieces", 1))), bool(data.get("is_state_away"))
+        return cls(device, str(data["level"]), pieces, is_away)
 
     def level_from(self, level: str) -> str:
         """The higher of the two."""
@@ -57,11 +64,13 @@ class Spared:
 
 def relieve(sparing: Sparing, stepper: Stepper) -> Relief | None:
     """Takes the steps from here on with less memory; None where there is no way left."""
-    level = sparing.raise_level()
+    level, ready = sparing.raise_level(), stepper.ready
     if level is not None:
         found = Relief(LEVEL, f"{SPARING[level]} {SAME}")
+    elif can_leave(ready):
+        ready.optimizer.keep_state_in_system_memory()
+        found = Relief(STATE, f"{LEAVING} {SAME}")
     else:
-        ready = stepper.ready
         pieces = more_pieces(stepper.pieces, ready.run.length.batch_size)
         # Weights that move in the backward pass have no gradients of several pieces to add up.
         if pieces is None or ready.is_fused:
@@ -73,3 +82,10 @@ def relieve(sparing: Sparing, stepper: Stepper) -> Relief | None:
         # They hold memory, and know of no other way.
         stepper.replays.drop()
     return found
+
+
+def can_leave(ready: Ready) -> bool:
+    """Whether a card is much emptier without what the optimizer remembers: of a network that is little."""
+    optimizer = ready.optimizer
+    is_here = ready.device.type == "cuda" and not optimizer.is_state_away
+    return is_here and may_leave(optimizer.known) and not is_adapter(ready.run)

@@ -10,8 +10,8 @@ OPEN = "auto"
 @dataclass(frozen=True)
 class Taking:
     """What is computed twice, whether weights move in the backward pass, whether the UNet leaves the card
-    while other parts are at work, in how many pieces a batch is taken, whether gradients wait elsewhere.
-    None: as usual.
+    while other parts are at work, in how many pieces a batch is taken, whether gradients wait elsewhere, and
+    whether what the optimizer remembers does. None: as usual.
     """
 
     level: str | None = None
@@ -19,6 +19,7 @@ class Taking:
     is_alone: bool | None = None
     pieces: int | None = None
     is_in_system: bool | None = None
+    is_state_away: bool | None = None
 
     def level_for(self, setting: str, kind: str) -> str:
         """The level of a run: the setting's, else the one that was chosen, else all of it on cards."""

@@ -31,13 +31,14 @@ from lib_dreambooth.settings.schema import Run
 from lib_dreambooth.training.export.result import Result
 from lib_dreambooth.training.precision.attention import attention
 from lib_dreambooth.training.precision.compiling import compiled, compiles, why_not
+from lib_dreambooth.training.precision.devices import name_of
 from lib_dreambooth.training.precision.flags import switched
 from lib_dreambooth.training.precision.sparing import Sparing
 from lib_dreambooth.training.processes import ALONE, Processes
 from lib_dreambooth.training.resuming import differences_on_resume, refuse_unsafe
 from lib_dreambooth.training.speed.blocks import in_expressions
 from lib_dreambooth.training.speed.residuals import residuals
-from lib_dreambooth.training.state import Surroundings, TrainingState, surroundings
+from lib_dreambooth.training.state import SPARED, Surroundings, TrainingState, surroundings
 from lib_dreambooth.training.trainer.asking import store_answers
 from lib_dreambooth.training.trainer.base_answers import Stored
 from lib_dreambooth.training.trainer.card import Card
@@ -48,6 +49,7 @@ from lib_dreambooth.training.trainer.follower import Follower
 from lib_dreambooth.training.trainer.mishaps import give_memory_back, release, sentence_for
 from lib_dreambooth.training.trainer.preparing import Preparer
 from lib_dreambooth.training.trainer.ready import Materials, Ready
+from lib_dreambooth.training.trainer.relief import Spared
 from lib_dreambooth.training.trainer.saving import restore
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
 from lib_dreambooth.training.trainer.work import TRAINING, Work
@@ -188,6 +190,9 @@ class Trainer:
         refuse_unsafe(found)
         for difference in found:
             self.emit(Warned(text=difference.line(), where=difference.field, code="changed-on-resume"))
+        spared = Spared.from_json(state.numbers.get(SPARED, {}), name_of(self.device))
+        if spared.is_state_away and not ready.optimizer.is_state_away:
+            ready.optimizer.keep_state_in_system_memory()
         restore(ready, state)
         self._numbers = state.numbers
 

@@ -220,7 +220,8 @@ class Work:
         """Takes steps more sparingly from here on; whether there was a way to."""
         if self.sparing is None or (found := relieve(self.sparing, self.stepper)) is None:
             return False
-        self._tried = Spared(name_of(self.ready.device), self.sparing.level, self.stepper.pieces)
+        is_away = self.ready.optimizer.is_state_away
+        self._tried = Spared(name_of(self.ready.device), self.sparing.level, self.stepper.pieces, is_away)
         text = f"step {self.step + 1}: {why}. {found.text}"
         self.emit(Warned(text=text, where=found.where, code="saving-memory"))
         return True
