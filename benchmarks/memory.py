@@ -61,6 +61,38 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "sd1/2 loha 384": ("sd1", "half", 384, {"network": {"kind": "loha", "rank": 4}}),
     "sd1/2 lora 256 batch 4": ("sd1", "half", 256, {"length": {"batch_size": 4}}),
     "sd1/2 lokr 256": ("sd1", "half", 256, {"network": {"kind": "lokr", "rank": 4}}),
+    "sd1/2 dora 320": ("sd1", "half", 320, {"network": {"rank": 8, "decompose": True}}),
+    "sd1/2 oft 256": ("sd1", "half", 256, {"network": {"kind": "oft"}}),
+    "sd1/2 glora 256": ("sd1", "half", 256, {"network": {"kind": "glora", "rank": 8}}),
+    "sd1/2 lora 256 rank 128 Prodigy": (
+        "sd1",
+        "half",
+        256,
+        {"network": {"rank": 128}, "optimizer": {"name": "Prodigy"}},
+    ),
+    "sd1/2 lora 256 batch 2 of 2": ("sd1", "half", 256, {"length": {"batch_size": 2, "accumulation": 2}}),
+    "sd1/2 words 256": (
+        "sd1",
+        "half",
+        256,
+        {
+            **WHOLE,
+            "parts": {
+                "unet": {"train": False},
+                "text_encoder_1": {"train": False},
+                "words": {"train": True},
+            },
+            "words": [{"name": "zwx", "vectors": 4}],
+        },
+    ),
+    "sd1/2 whole 256 Lion, averages": (
+        "sd1",
+        "half",
+        256,
+        {**WHOLE, "optimizer": {"name": "Lion"}, "ema": {"use": True}},
+    ),
+    "sd1/10 lora 512 batch 4": ("sd1", "small", 512, {"length": {"batch_size": 4}}),
+    "sdxl/10 lora 512 batch 2": ("sdxl", "small", 512, {"length": {"batch_size": 2}}),
     "sdxl/2 lora 512": ("sdxl", "half", 512, UNET_ALONE),
     "sdxl/2 lora 512 batch 2, twice": (
         "sdxl",
@@ -73,8 +105,12 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
 # Nothing of the forecast was chosen by these.
 HELD_OUT = {
     "sd1 lora 256, twice",
-    "sd1/2 lora 256 batch 4",
-    "sd1/2 lokr 256",
+    "sd1/2 oft 256",
+    "sd1/2 lora 256 rank 128 Prodigy",
+    "sd1/2 lora 256 batch 2 of 2",
+    "sd1/2 words 256",
+    "sd1/10 lora 512 batch 4",
+    "sdxl/10 lora 512 batch 2",
     "sdxl/2 lora 512 batch 2, twice",
 }
 

@@ -27,7 +27,7 @@ GRAIN = 64
 # that a block's own gap does not suffice for the next of its size.
 LOOSE = 96
 # The share of blocks with something small in front of them for as long as a graph stands, of such sizes.
-PINNED, SMALLEST_PINNED = 0.55, 1024
+PINNED, SMALLEST_PINNED = 0.65, 1024
 # So many are there at a time of pieces that are built a second time.
 BRIEF = 16
 
