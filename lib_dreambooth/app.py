@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,8 @@ def what_is_off() -> list[str]:
     """
     from lib_dreambooth.environments import additions
 
-    if all(importlib.util.find_spec(one.name) for one in additions.PACKAGES if one.is_required):
+    ours = additions.packages(sys.version_info[:2])
+    if all(importlib.util.find_spec(one.name) for one in ours if one.is_required):
         return []
     from lib_dreambooth.environments import installer
 

@@ -48,6 +48,25 @@ def test_a_test_whose_needs_are_not_met_is_skipped_by_name(pytester: pytest.Pyte
     )
 
 
+def test_what_takes_minutes_begins_first(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(Path(conftest.__file__).read_text(encoding="utf-8"))
+    pytester.makeini("[pytest]\nmarkers = longest")
+    pytester.makepyfile(
+        test_two="""
+        import pytest
+
+        def test_short():
+            pass
+
+        @pytest.mark.longest
+        def test_long():
+            pass
+        """
+    )
+    result = pytester.runpytest_inprocess("-v", "-p", "no:xdist")
+    result.stdout.fnmatch_lines(["*::test_long PASSED*", "*::test_short PASSED*"])
+
+
 def test_another_machine_is_out_of_reach() -> None:
     # An address kept for documentation (RFC 5737): nothing answers there.
     with pytest.raises(AssertionError, match=r"192\.0\.2\.1"):

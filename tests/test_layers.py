@@ -31,7 +31,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "base": set(),
     "environments": set(),
     # tomllib: standard library from Python 3.11 on.
-    "settings": {"msgspec", "tomlkit", "tomllib"},
+    "settings": {"msgspec", "tomlkit", "tomllib", "tomli"},
     "formats": {"torch", "numpy", "safetensors"},
     "diffusion": {"torch", "numpy"},
     "runs": {"torch"},

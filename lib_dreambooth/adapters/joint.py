@@ -259,7 +259,7 @@ def is_joinable(network: Any, layer: nn.Module) -> bool:
             and layer.padding == (0, 0)
             and layer.groups == 1
         )
-    return type(layer) is nn.Linear
+    return isinstance(layer, nn.Linear)
 
 
 def has_dropout(network: LowRank) -> bool:

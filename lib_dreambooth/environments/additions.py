@@ -58,6 +58,7 @@ class Package:
     works_from: str
     is_required: bool = False
     instead: tuple[str, ...] = ()
+    until_python: str = ""  # from this one on Python brings the same itself
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ FROM_HOST = {
 PACKAGES = (
     Package("msgspec", TRAINING, (Fit("0.22.0"),), works_from="0.18", is_required=True),
     Package("tomlkit", TRAINING, (Fit("0.14.0"),), works_from="0.12", is_required=True),
+    Package("tomli", TRAINING, (Fit("2.5.0"),), works_from="1.1", is_required=True, until_python="3.11"),
     Package(
         "bitsandbytes",
         "8-bit optimizers",
@@ -148,6 +150,11 @@ def names() -> list[str]:
     return sorted({*FROM_HOST, *needs, *ours})
 
 
+def packages(python: Number) -> tuple[Package, ...]:
+    """What a WebUI with this Python may lack."""
+    return tuple(one for one in PACKAGES if not one.until_python or python < numbers(one.until_python))
+
+
 def plan(host: Host) -> Plan:
     """What to add to this host, and which features stay off because nothing fits it."""
     too_old = below_floor(host)
@@ -155,7 +162,7 @@ def plan(host: Host) -> Plan:
         return Plan((), (too_old,))
     add: list[Addition] = []
     off: list[Off] = []
-    for package in PACKAGES:
+    for package in packages(host.python):
         found = judge(package, host)
         if isinstance(found, Addition):
             add.append(found)

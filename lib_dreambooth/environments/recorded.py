@@ -44,9 +44,10 @@ def take_back(place: Place, layer: Layer, lock: BinaryIO) -> None:
     record = record_path(place, layer)
     if record.is_file():
         lists = json.loads(record.read_text(encoding="utf-8"))
-        added = [name for name in lists["after"] if name not in lists["before"]]
-        if added:
-            pip.run([str(place.python), "-m", "pip", "uninstall", "-q", "-y", *added], lock=lock)
+        added = {normal(name) for name in lists["after"] if name not in lists["before"]}
+        # What the lock names too: a layer above may have brought it first, the host never did.
+        ours = sorted(added | lock_names(place.root / layer.lock))
+        pip.run([str(place.python), "-m", "pip", "uninstall", "-q", "-y", *ours], lock=lock)
 
 
 LIST = (

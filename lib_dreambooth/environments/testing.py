@@ -16,8 +16,14 @@ CHECKS = (
     ("lint", ("ruff", "check")),
     ("types", ("mypy",)),
 )
-# One thread for each worker: several pools of threads on the same cores make all of them slow.
-ENVIRON = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+ENVIRON = {
+    # One thread for each worker: several pools of threads on the same cores make all of them slow.
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    # Bytecode is kept: every process that a test starts would compile the program anew, a second each.
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def make(place: Place, layers: list[Layer], say: Say, lock: BinaryIO) -> None:
             say(f"Installing {layer.name} ({layer.lock}) into {place.environment.folder} ...")
             install_layer(place, layer, lock)
             mark["layers"][layer.name] = fingerprint(place.root, layer)
+        compile_all(place, lock)
     mark["state"] = WHOLE
     files.write_json(place.mark, mark)
     say(f"{place.environment.folder} is ready.")
@@ -143,9 +144,14 @@ def install_layer(place: Place, layer: Layer, lock: BinaryIO) -> None:
     if layer.by_installer:
         recorded.run_installer(place, layer, lock)
         return
-    pip.install(
-        place.python, ["-r", str(place.root / layer.lock), *index_arguments()], log=place.log, lock=lock
-    )
+    lock_path = str(place.root / layer.lock)
+    arguments = ["--no-compile", "-r", lock_path, *index_arguments()]
+    pip.install(place.python, arguments, log=place.log, lock=lock)
+
+
+def compile_all(place: Place, lock: BinaryIO) -> None:
+    """Makes bytecode with every core there is, where pip takes one; what cannot be read is passed over."""
+    pip.run([str(place.python), "-m", "compileall", "-qq", "-j", "0", str(place.folder)], lock=lock)
 
 
 def index_arguments() -> list[str]:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib_dreambooth.formats.clip_keys import ClipLayout
+from lib_dreambooth.models.blank import Linear, blank_embedding
 
 QUICK_GELU = "quick_gelu"
 QUICK = 1.702
@@ -35,10 +36,10 @@ class CLIPAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         # In this order they stand in lists of parameters.
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.q_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
+        self.k_proj = Linear(width, width)
+        self.v_proj = Linear(width, width)
+        self.q_proj = Linear(width, width)
+        self.out_proj = Linear(width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         count, length, width = hidden.shape
@@ -72,8 +73,8 @@ class CLIPMLP(nn.Module):
     def __init__(self, width: int, inner_width: int, activation: str) -> None:
         super().__init__()
         self.activation = activation
-        self.fc1 = nn.Linear(width, inner_width)
-        self.fc2 = nn.Linear(inner_width, width)
+        self.fc1 = Linear(width, inner_width)
+        self.fc2 = Linear(inner_width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         hidden = self.fc1(hidden)
@@ -110,11 +111,6 @@ class CLIPTextEmbeddings(nn.Module):
         return found
 
 
-def blank_embedding(count: int, width: int) -> nn.Embedding:
-    """Rows without values: drawing them, if only on `meta`, brings PyTorch's compiler."""
-    return nn.Embedding(count, width, _weight=torch.empty(count, width))
-
-
 class CLIPEncoder(nn.Module):
     def __init__(self, layout: ClipLayout, activation: str) -> None:
         super().__init__()
@@ -137,7 +133,7 @@ class CLIPTextModel(nn.Module):
         self.end_id = end_id
         self.text_model = CLIPTextTransformer(layout, activation)
         self.text_projection = (
-            nn.Linear(layout.width, layout.projection_width or layout.width, bias=False)
+            Linear(layout.width, layout.projection_width or layout.width, bias=False)
             if is_projected
             else None
         )

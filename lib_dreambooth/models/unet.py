@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lib_dreambooth.models.blank import Conv2d, Linear
 from lib_dreambooth.models.unet_layers import (
     NORM_GROUPS,
     Attention,
@@ -49,9 +50,9 @@ class TimestepEmbedding(nn.Module):
 
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()
-        self.linear_1 = nn.Linear(in_width, width)
+        self.linear_1 = Linear(in_width, width)
         self.act = nn.SiLU()
-        self.linear_2 = nn.Linear(width, width)
+        self.linear_2 = Linear(width, width)
 
     def forward(self, waves: Tensor) -> Tensor:
         found: Tensor = self.linear_2(self.act(self.linear_1(waves)))
@@ -145,7 +146,7 @@ class UNet2DConditionModel(nn.Module):
             config["in_channels"], config["out_channels"], widths, config["cross_attention_dim"], size_ids
         )
         make = _Maker(config, time)
-        self.conv_in = nn.Conv2d(config["in_channels"], widths[0], 3, padding=1)
+        self.conv_in = Conv2d(config["in_channels"], widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], time)
         if size_ids is not None:
             added = config["projection_class_embeddings_input_dim"]
@@ -155,7 +156,7 @@ class UNet2DConditionModel(nn.Module):
         self.mid_block = make.middle()
         self.conv_norm_out = nn.GroupNorm(NORM_GROUPS, widths[0], eps=EPS)
         self.conv_act = nn.SiLU()
-        self.conv_out = nn.Conv2d(widths[0], config["out_channels"], 3, padding=1)
+        self.conv_out = Conv2d(widths[0], config["out_channels"], 3, padding=1)
 
     @staticmethod
     def _time_width(config: Mapping[str, Any]) -> int:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib_dreambooth.models.blank import Conv2d, Linear
+
 NORM_GROUPS = 32
 TRANSFORMER_EPS = 1e-6
 # How attention is computed; "sliced" takes one head of one picture at a time.
@@ -27,13 +29,13 @@ class ResnetBlock2D(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, time_width: int | None, eps: float) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(NORM_GROUPS, in_channels, eps=eps)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.time_emb_proj = None if time_width is None else nn.Linear(time_width, out_channels)
+        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time_emb_proj = None if time_width is None else Linear(time_width, out_channels)
         self.norm2 = nn.GroupNorm(NORM_GROUPS, out_channels, eps=eps)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1)
         self.nonlinearity = nn.SiLU()
         is_wider = in_channels != out_channels
-        self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if is_wider else None
+        self.conv_shortcut = Conv2d(in_channels, out_channels, 1) if is_wider else None
 
     def forward(self, input_tensor: Tensor, temb: Tensor | None = None) -> Tensor:
         hidden = self.conv1(self.nonlinearity(self.norm1(input_tensor)))
@@ -53,11 +55,11 @@ class Attention(nn.Module):
         self.heads = num_heads
         self.kind = SDPA
         context = width if context_width is None else context_width
-        self.to_q = nn.Linear(width, width, bias=False)
-        self.to_k = nn.Linear(context, width, bias=False)
-        self.to_v = nn.Linear(context, width, bias=False)
+        self.to_q = Linear(width, width, bias=False)
+        self.to_k = Linear(context, width, bias=False)
+        self.to_v = Linear(context, width, bias=False)
         # The second is diffusers' dropout, which has no weights and is never in force.
-        self.to_out = nn.ModuleList([nn.Linear(width, width), nn.Identity()])
+        self.to_out = nn.ModuleList([Linear(width, width), nn.Identity()])
 
     def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None) -> Tensor:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
@@ -105,7 +107,7 @@ class GEGLU(nn.Module):
 
     def __init__(self, width: int, inner_width: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(width, 2 * inner_width)
+        self.proj = Linear(width, 2 * inner_width)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         hidden, gate = self.proj(hidden_states).chunk(2, dim=-1)
@@ -119,7 +121,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         # The middle one is diffusers' dropout.
-        self.net = nn.ModuleList([GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
+        self.net = nn.ModuleList([GEGLU(width, 4 * width), nn.Identity(), Linear(4 * width, width)])
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         found: Tensor = self.net[2](self.net[0](hidden_states))
@@ -154,11 +156,11 @@ class Transformer2DModel(nn.Module):
         super().__init__()
         self.is_linear = is_linear
         self.norm = nn.GroupNorm(NORM_GROUPS, width, eps=TRANSFORMER_EPS)
-        self.proj_in: nn.Module = nn.Linear(width, width) if is_linear else nn.Conv2d(width, width, 1)
+        self.proj_in: nn.Module = Linear(width, width) if is_linear else Conv2d(width, width, 1)
         self.transformer_blocks = nn.ModuleList(
             [BasicTransformerBlock(width, num_heads, context_width) for _ in range(depth)]
         )
-        self.proj_out: nn.Module = nn.Linear(width, width) if is_linear else nn.Conv2d(width, width, 1)
+        self.proj_out: nn.Module = Linear(width, width) if is_linear else Conv2d(width, width, 1)
 
     def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None) -> Tensor:
         count, width, height, length = hidden_states.shape
@@ -183,7 +185,7 @@ class Downsample2D(nn.Module):
     def __init__(self, channels: int, *, is_even: bool = True) -> None:
         super().__init__()
         self.is_even = is_even
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1 if is_even else 0)
+        self.conv = Conv2d(channels, channels, 3, stride=2, padding=1 if is_even else 0)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         found: Tensor = self.conv(hidden_states if self.is_even else F.pad(hidden_states, (0, 1, 0, 1)))
@@ -195,7 +197,7 @@ class Upsample2D(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, hidden_states: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
         if output_size is None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_dreambooth.formats.vae_keys import VaeLayout
+from lib_dreambooth.models.blank import Conv2d, Linear
 from lib_dreambooth.models.unet_layers import (
     NORM_GROUPS,
     Downsample2D,
@@ -59,8 +60,8 @@ class WholeAttention(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.group_norm = nn.GroupNorm(NORM_GROUPS, width, eps=EPS)
-        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
-        self.to_out = nn.ModuleList([nn.Linear(width, width), nn.Identity()])
+        self.to_q, self.to_k, self.to_v = (Linear(width, width) for _ in range(3))
+        self.to_out = nn.ModuleList([Linear(width, width), nn.Identity()])
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         places = hidden_states.flatten(2).transpose(1, 2)
@@ -108,7 +109,7 @@ class Encoder(nn.Module):
 
     def __init__(self, in_channels: int, latent_channels: int, widths: Sequence[int], count: int) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.conv_in = Conv2d(in_channels, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         before = widths[0]
         for number, width in enumerate(widths):
@@ -120,7 +121,7 @@ class Encoder(nn.Module):
         self.mid_block = Middle(widths[-1])
         self.conv_norm_out = nn.GroupNorm(NORM_GROUPS, widths[-1], eps=EPS)
         self.conv_act = nn.SiLU()
-        self.conv_out = nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1)
+        self.conv_out = Conv2d(widths[-1], 2 * latent_channels, 3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         hidden = self.conv_in(hidden)
@@ -135,7 +136,7 @@ class Decoder(nn.Module):
 
     def __init__(self, latent_channels: int, out_channels: int, widths: Sequence[int], count: int) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(latent_channels, widths[-1], 3, padding=1)
+        self.conv_in = Conv2d(latent_channels, widths[-1], 3, padding=1)
         self.up_blocks = nn.ModuleList()
         before = widths[-1]
         for number, width in enumerate(reversed(widths)):
@@ -147,7 +148,7 @@ class Decoder(nn.Module):
         self.mid_block = Middle(widths[-1])
         self.conv_norm_out = nn.GroupNorm(NORM_GROUPS, widths[0], eps=EPS)
         self.conv_act = nn.SiLU()
-        self.conv_out = nn.Conv2d(widths[0], out_channels, 3, padding=1)
+        self.conv_out = Conv2d(widths[0], out_channels, 3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         hidden = self.mid_block(self.conv_in(hidden))
@@ -166,8 +167,8 @@ class AutoencoderKL(nn.Module):
         self.config = VaeSizes(scaling_factor, latent)
         self.encoder = Encoder(layout.in_channels, latent, widths, count)
         self.decoder = Decoder(latent, layout.out_channels, widths, count)
-        self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1) if layout.has_quant else None
-        self.post_quant_conv = nn.Conv2d(latent, latent, 1) if layout.has_quant else None
+        self.quant_conv = Conv2d(2 * latent, 2 * latent, 1) if layout.has_quant else None
+        self.post_quant_conv = Conv2d(latent, latent, 1) if layout.has_quant else None
 
     def encode(self, pixels: Tensor) -> Encoded:
         """Pictures [B, 3, H, W] of -1 to 1 to latents."""

@@ -68,18 +68,13 @@ def parsed(text: str, name: str) -> dict[str, Any]:
 
 def tables_of(text: str) -> dict[str, Any]:
     """The tables of a TOML text; raises ValueError or RecursionError."""
+    # Imported late: most that import the settings read no file.
     if sys.version_info >= (3, 11):
         import tomllib
+    else:
+        import tomli as tomllib
 
-        return tomllib.loads(text.replace("\r\n", "\n"))
-    # Imported late: it takes a third of the time that importing all settings may take.
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
-    try:
-        return dict(tomlkit.parse(text).unwrap())
-    except TOMLKitError as error:
-        raise ValueError(str(error)) from error
+    return tomllib.loads(text.replace("\r\n", "\n"))
 
 
 def load_text(path: Path | str) -> str:

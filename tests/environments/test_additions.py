@@ -70,16 +70,17 @@ NEO = {
 
 ALWAYS = ["msgspec==0.22.0", "tomlkit==0.14.0", "pytorch-optimizer==4.1.0", "tensorboardx==2.6.5"]
 
+OLD_PYTHON = ["tomli==2.5.0"]
 OLD_TORCH = ["bitsandbytes==0.45.5", "lycoris-lora==3.4.0", "onnxruntime==1.23.2"]
 NEW_TORCH = ["bitsandbytes==0.49.2", "lycoris-lora==4.1.3", "onnxruntime==1.23.2"]
 
 FAMILY = [
-    pytest.param((3, 10), A1111, OLD_TORCH, id="a1111"),
+    pytest.param((3, 10), A1111, [*OLD_TORCH, *OLD_PYTHON], id="a1111"),
     pytest.param((3, 11), A1111, OLD_TORCH, id="a1111-py311"),
-    pytest.param((3, 10), FORGE, ["lycoris-lora==3.4.0", "onnxruntime==1.23.2"], id="forge"),
-    pytest.param((3, 10), REFORGE, NEW_TORCH, id="reforge"),
+    pytest.param((3, 10), FORGE, [*OLD_TORCH[1:], *OLD_PYTHON], id="forge"),
+    pytest.param((3, 10), REFORGE, [*NEW_TORCH, *OLD_PYTHON], id="reforge"),
     pytest.param((3, 13), REFORGE, NEW_TORCH, id="reforge-py313"),
-    pytest.param((3, 10), CLASSIC, ["bitsandbytes==0.49.2", *OLD_TORCH[1:]], id="classic"),
+    pytest.param((3, 10), CLASSIC, [NEW_TORCH[0], *OLD_TORCH[1:], *OLD_PYTHON], id="classic"),
     pytest.param((3, 13), NEO, [*NEW_TORCH[:2], "onnxruntime==1.31.1"], id="neo"),
 ]
 
@@ -147,6 +148,14 @@ def test_what_does_not_fit_is_off_with_the_reason(
     assert len(reasons) == 1
     assert all(word in reasons[0] for word in words), reasons[0]
     assert not {name.split("==")[0] for name in requirements(plan)} & set(change)
+
+
+def test_a_python_that_brings_a_package_itself_is_never_short_of_it() -> None:
+    def short(python: tuple[int, int]) -> set[str]:
+        return {package.name for package in additions.packages(python)}
+
+    assert short((3, 10)) - short((3, 11)) == {"tomli"} and short((3, 11)) < short((3, 10))
+    assert short((3, 10)) == {package.name for package in additions.PACKAGES}
 
 
 def test_another_python_than_the_webuis_is_told_apart() -> None:

@@ -238,6 +238,7 @@ def small_host(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     make_wheel(index, "lycoris-lora", "3.4.0", ["numpy", "helper", "safetensors>=0.3.1"])
     make_wheel(index, "msgspec", "0.22.0")
     make_wheel(index, "tomlkit", "0.14.0")
+    make_wheel(index, "tomli", "2.5.0")
     # One that would move numpy, one that would move torch; the others are nowhere to be had.
     make_wheel(index, "pytorch-optimizer", "4.1.0", ["numpy>=2"])
     make_wheel(index, "bitsandbytes", "0.45.5", ["torch>=2.4"])
@@ -293,6 +294,7 @@ def test_the_real_pip_adds_and_never_changes(small_host: tuple[Path, Path], tmp_
         "msgspec": "0.22.0",
         "tomlkit": "0.14.0",
         "tensorboardx": "2.6.5",
+        **({"tomli": "2.5.0"} if sys.version_info < (3, 11) else {}),
     }
     assert (
         "the optimizers of pytorch-optimizer: off. pytorch-optimizer==4.1.0 could not be installed. " in said

@@ -26,12 +26,14 @@ class Workshop:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.place = places.Place(ENVIRONMENT, root)
         self.done: list[str] = []
+        self.compiled: list[int] = []
         self.said: list[str] = []
         self.stop_at = ""
         (root / "a.txt").write_text("a==1\n", encoding="utf-8")
         (root / "b.txt").write_text("b==1\n", encoding="utf-8")
         monkeypatch.setattr(venvs, "create", self.create)
         monkeypatch.setattr(venvs, "install_layer", self.install)
+        monkeypatch.setattr(venvs, "compile_all", lambda place, lock: self.compiled.append(len(self.done)))
 
     def create(self, place: places.Place, python: Path, say: venvs.Say, lock: object) -> None:
         assert not place.folder.exists()
@@ -66,6 +68,26 @@ def test_the_second_start_does_nothing(workshop: Workshop) -> None:
     workshop.said.clear()
     assert workshop.ready() == []
     assert workshop.said == []
+
+
+def test_bytecode_is_made_once_after_all_layers(workshop: Workshop) -> None:
+    assert len(workshop.ready()) == 3
+    assert workshop.ready() == []
+    assert workshop.compiled == [3]
+
+
+def test_bytecode_is_made_of_what_can_be_read(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(places.Place, "python", Path(sys.executable))
+    site = workshop.place.folder / "lib"
+    site.mkdir(parents=True)
+    (site / "good.py").write_text("x = 1\n", encoding="utf-8")
+    (site / "template.py").write_text("class {{ name }}:\n", encoding="utf-8")
+    with (tmp_path / "lock").open("w+b") as lock:
+        venvs.compile_all(workshop.place, lock)
+    assert [path.name.split(".")[0] for path in site.glob("__pycache__/*")] == ["good"]
 
 
 def test_layers_are_added_when_they_are_asked_for(workshop: Workshop) -> None:
@@ -268,7 +290,7 @@ def test_what_an_earlier_run_added_is_taken_back_first(
     record = recorded.record_path(workshop.place, layer)
     record.parent.mkdir()
     record.write_text(
-        json.dumps({"before": {"numpy": "1"}, "after": {"a": "1", "numpy": "1"}}), encoding="utf-8"
+        json.dumps({"before": {"numpy": "1"}, "after": {"old_A": "1", "numpy": "1"}}), encoding="utf-8"
     )
     (workshop.place.root / notes.FILE_NAME).write_text("{}", encoding="utf-8")
     ran: list[list[str]] = []
@@ -278,6 +300,10 @@ def test_what_an_earlier_run_added_is_taken_back_first(
 
     recorded.run_installer(workshop.place, layer, io.BytesIO())
 
-    assert ran == [["-m", "pip", "uninstall", "-q", "-y", "a"], [str(workshop.place.root / "install.py")]]
+    # `a` is in the lock: the tests' own packages may have brought it since.
+    assert ran == [
+        ["-m", "pip", "uninstall", "-q", "-y", "a", "old-a"],
+        [str(workshop.place.root / "install.py")],
+    ]
     assert not (workshop.place.root / notes.FILE_NAME).exists()
     assert json.loads(record.read_text(encoding="utf-8"))["after"] == {"a": "2", "numpy": "1"}

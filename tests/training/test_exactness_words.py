@@ -46,10 +46,10 @@ def test_a_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words_as", ["pair", "bundle"])
 def test_a_word_and_a_network(words_as: str, tmp_path: Path) -> None:
     """The word rests for three steps and stops before the end (pivotal tuning)."""
-    window: dict[str, Any] = {"parts": {"words": {"start": "3 steps", "stop": "12 steps"}}}
+    window: dict[str, Any] = {"parts": {"words": {"start": "3 steps", "stop": "8 steps"}}}
     values = joined(PAIRED, NAMES, window, {"saving": {"words_as": words_as}})
     one = straight(tmp_path, values)
-    other = stopped(tmp_path, joined(values, BUSY), 2, 7, 14)
+    other = stopped(tmp_path, joined(values, BUSY), 2, 6, 10)
     assert_same_end(one, other)
     if words_as == "pair":
         assert_same_words(one, other)

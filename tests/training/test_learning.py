@@ -28,7 +28,7 @@ from lib_dreambooth.sampling.loras import LoraUse
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 from tests.training.made_runs import joined
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.longest]
 NUM_PICTURES = 64
 HALF_PICTURES = 12
 GUIDANCE = 2.0

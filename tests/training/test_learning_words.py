@@ -33,7 +33,12 @@ from lib_dreambooth.training.export.result import ADAPTER, EMBEDDING
 from tests.training.made_runs import joined
 
 # In one environment: what is computed is held against plain PyTorch in each.
-pytestmark = [pytest.mark.slow, pytest.mark.needs("torch>=2.4"), pytest.mark.usefixtures("quick")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.longest,
+    pytest.mark.needs("torch>=2.4"),
+    pytest.mark.usefixtures("quick"),
+]
 
 NUM_PICTURES, NUM_WITHOUT, GUIDANCE = 64, 16, 2.0
 LEAST_ALONE, LEAST_TOGETHER = 0.6, 0.9
