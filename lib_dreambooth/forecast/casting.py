@@ -61,6 +61,7 @@ class Casting(TorchFunctionMode):
         self.is_mixed = compute != FP32
         self.widens = kind == "cuda"
         self._copies: dict[int, Tensor] = {}
+        self._is_forward = True
 
     def __enter__(self) -> Casting:
         self._said = ON_META.set(self.compute)
@@ -87,9 +88,11 @@ class Casting(TorchFunctionMode):
     def _lowered(self, value: Any) -> Any:
         if not isinstance(value, Tensor) or value.dtype == self.compute or not value.is_floating_point():
             return value
-        if not (value.is_leaf and value.requires_grad and value.dtype == FP32):
+        is_kept = self._is_forward and value.is_leaf and value.requires_grad and value.dtype == FP32
+        if not is_kept:
             return value.to(self.compute)
-        # Weights that learn are cast once, and the copies stay until the forward pass is over.
+        # Weights that learn are cast once, and the copies stay until the forward pass is over. Where a block is
+        # computed a second time, they go with the block.
         found = self._copies.get(id(value))
         if found is None:
             found = self._copies[id(value)] = value.to(self.compute)
@@ -114,6 +117,7 @@ class Casting(TorchFunctionMode):
     def close(self) -> None:
         """The forward pass is over."""
         self._copies.clear()
+        self._is_forward = False
 
 
 def _widened(value: Any) -> Any:

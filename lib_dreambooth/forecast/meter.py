@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lib_dreambooth.forecast.forms import Form, said, shape_of
 from lib_dreambooth.forecast.heap import Heap
 
 # What memory is held for. Whatever is not known as something else is workspace while it lasts.
@@ -30,7 +31,10 @@ VIEWS = {
 
 
 # Operations that write where they are told, by the argument that says where.
-GIVEN_PLACES = {torch.ops.aten.gelu_backward.grad_input: "grad_input"}
+GIVEN_PLACES = {
+    torch.ops.aten.gelu_backward.grad_input: "grad_input",
+    torch.ops.aten.mul.out: "out",
+}
 # Operations that change nothing but what their first argument holds: on `meta` there is nothing to do, and
 # PyTorch takes long for it.
 IN_PLACE = {
@@ -308,6 +312,8 @@ class Results:
         except TypeError:
             return func(*args, **kwargs)
         if form is None:
+            form = self._forms[key] = said(func.overloadpacket.__name__, args, kwargs)
+        if form is None:
             found = func(*args, **kwargs)
             if len(self._forms) >= MOST_FORMS:
                 self._forms.clear()
@@ -329,7 +335,6 @@ def _way(func: Any) -> str:
     return NEW if is_fresh and name not in VIEWS else OTHER
 
 
-Form = tuple[Any, ...]
 MOST_FORMS = 50_000
 
 
@@ -349,7 +354,7 @@ def _form(found: Any) -> Form:
     if isinstance(found, Tensor):
         made = torch.empty_strided(found.shape, found.stride(), dtype=found.dtype, device="meta")
         is_like = found.is_meta and made.untyped_storage().nbytes() == found.untyped_storage().nbytes()
-        return (found.shape, found.stride(), found.dtype) if is_like else ()
+        return shape_of(found) if is_like else ()
     if isinstance(found, tuple) and all(one is None or isinstance(one, Tensor) for one in found):
         forms = tuple(None if one is None else _form(one) for one in found)
         return () if () in forms else (forms,)

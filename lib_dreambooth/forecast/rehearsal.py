@@ -490,7 +490,7 @@ class _Gone:
 def backward(loss: Tensor) -> None:
     """`loss.backward()` with modes for functions at work inside, where blocks are computed a second time."""
     engine: Any = torch.autograd.Variable._execution_engine
-    ones = (torch.ones_like(loss),)
+    ones = (torch.empty(loss.shape, dtype=loss.dtype, device=META),)
     engine.run_backward((loss,), ones, False, False, (), allow_unreachable=True, accumulate_grad=True)
 
 
