@@ -87,7 +87,7 @@ def say(plan: RunPlan, told: Told, out: Out) -> None:
     out.line()
     is_card = forecast.kind != "cpu"
     lines = [
-        ("peak:", f"{shown_bytes(forecast.bytes)} {'of the card' if is_card else 'of memory'}"),
+        ("peak:", f"{shown_bytes(forecast.bytes)} {'allocated on the card' if is_card else beside(told)}"),
         *([("room:", f"{shown_bytes(told.room)}: {verdict(told)}")] if told.room is not None else []),
         *([("system memory:", shown_bytes(forecast.host_bytes))] if is_card else []),
         ("disk:", plan.disk.text() + ("" if plan.disk.is_enough else ": too little")),
@@ -107,15 +107,26 @@ def say(plan: RunPlan, told: Told, out: Out) -> None:
 
 
 def rows(forecast: Forecast) -> list[tuple[str, ...]]:
-    """Phases by line, parts by column."""
+    """Phases by line, parts by column; gaps where there are any, and what the process grows by itself."""
     from lib_dreambooth.forecast.meter import PARTS
 
-    head = ("", *PARTS, "together")
+    more = ["gaps"] if any(need.gaps for need in forecast.phases.values()) else []
+    head = ("", *PARTS, *more, "together")
     body = [
-        (name, *(shown_bytes(one) if one else "-" for one in need.parts), shown_bytes(need.total))
+        (
+            name,
+            *(shown_bytes(one) if one else "-" for one in (*need.parts, *([need.gaps] if more else []))),
+            shown_bytes(need.bytes),
+        )
         for name, need in forecast.phases.items()
     ]
     return [head, *body]
+
+
+def beside(told: Told) -> str:
+    """Which memory is meant, where there is no card."""
+    whole = shown_bytes(told.own + told.forecast.bytes)
+    return f"of resident memory beside the {shown_bytes(told.own)} of this process: {whole} in all"
 
 
 def verdict(told: Told) -> str:

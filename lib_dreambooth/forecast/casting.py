@@ -91,8 +91,8 @@ class Casting(TorchFunctionMode):
         is_kept = self._is_forward and value.is_leaf and value.requires_grad and value.dtype == FP32
         if not is_kept:
             return value.to(self.compute)
-        # Weights that learn are cast once, and the copies stay until the forward pass is over. Where a block is
-        # computed a second time, they go with the block.
+        # Weights that learn are cast once, and the copies stay until the forward pass is over. Where a block
+        # is computed a second time, they go with the block.
         found = self._copies.get(id(value))
         if found is None:
             found = self._copies[id(value)] = value.to(self.compute)

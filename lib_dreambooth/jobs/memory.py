@@ -43,7 +43,7 @@ from lib_dreambooth.training.optimizers.fused import (
 from lib_dreambooth.training.precision.arithmetic import Arithmetic, resolve
 from lib_dreambooth.training.precision.checkpointing import checkpointing
 from lib_dreambooth.training.precision.devices import Ability, ability_of, choose_device, name_of, room_on
-from lib_dreambooth.training.precision.resident import free_in_system
+from lib_dreambooth.training.precision.resident import free_in_system, resident
 from lib_dreambooth.training.trainer.trainer import shortened
 
 # Latents: mean and spread in float32, four channels, a cell for 64 pixels.
@@ -58,7 +58,8 @@ _known: OrderedDict[Any, Forecaster] = OrderedDict()
 class Told:
     """A forecast, the room there is on the device (None: nobody knows), and what else could be done.
 
-    `offers` change what is learned; there are some only where nothing else fits.
+    `offers` change what is learned; there are some only where nothing else fits. `own` is what this process
+    has of the computer's memory before it begins, where that is the memory that is meant.
     """
 
     forecast: Forecast
@@ -66,11 +67,13 @@ class Told:
     fits: bool | None
     offers: Sequence[Offer] = ()
     drawing: Drawing = AS_SET  # of previews
+    own: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
         return {
             **self.forecast.to_json(),
+            "own": self.own,
             "room": self.room,
             "fits": self.fits,
             "offers": [offer.to_json() for offer in self.offers],
@@ -128,6 +131,7 @@ def told_of(
     run: Run, kind: FileKind, numbers: Numbers, target: Target, kept: Kept, *, measures: bool = False
 ) -> Told:
     """The same of settings with everything decided, on a base of this kind."""
+    own = resident()[0] if target.kind == "cpu" else 0
     with _lock:
         forecaster = forecaster_of(run, kind, numbers, target, kept, measures=measures)
         fit = fit_of(forecaster, run, kind, target)
@@ -135,7 +139,7 @@ def told_of(
         if fit.fits is False:
             is_away = fit.forecast.manner.is_state_away
             found = offers(forecaster, target.room or 0, is_state_away=is_away, host_room=target.host_room)
-    return Told(fit.forecast, target.room, fit.fits, found, fit.drawing)
+    return Told(fit.forecast, target.room, fit.fits, found, fit.drawing, own)
 
 
 def forecaster_of(

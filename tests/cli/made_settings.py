@@ -68,7 +68,7 @@ class Shelf:
         return self.models / "dreambooth" / name
 
     def words(self, command: str, *words: str) -> list[str]:
-        first = [str(self.settings)] if command in ("train", "class-pictures") else []
+        first = [str(self.settings)] if command in ("train", "class-pictures", "forecast") else []
         return [command, *first, *words, "--models", str(self.models)]
 
     def call(self, command: str, *words: str) -> tuple[int, str, str]:
