@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from lib_dreambooth.forecast.forecast import PREVIEW, Forecast
 from lib_dreambooth.forecast.previewing import AS_SET, Drawing
@@ -69,8 +70,15 @@ def cost(manner: Manner) -> float:
     )
 
 
+class Forecasts(Protocol):
+    """What each manner needs; `within`: None where its steps take more than so many bytes."""
+
+    def of(self, manner: Manner) -> Forecast: ...
+    def within(self, manner: Manner, limit: int) -> Forecast | None: ...
+
+
 def fitted(
-    of: Callable[[Manner], Forecast],
+    forecasts: Forecasts,
     candidates: Sequence[Manner],
     room: int | None,
     previews: Callable[[Manner], Iterable[tuple[Drawing, Forecast]]] = lambda manner: (),
@@ -83,19 +91,36 @@ def fitted(
     where previews still do, they are drawn as `previews` has them, more and more sparingly.
     """
     if room is None:
-        return Fit(of(candidates[0]), None)
-    found: list[Forecast] = []
+        return Fit(forecasts.of(candidates[0]), None)
+    most = usable(room)
+
+    def has_host_room(forecast: Forecast) -> bool:
+        return host_room is None or not forecast.manner.is_state_away or forecast.host_bytes <= host_room
+
     for manner in candidates:
-        forecast = of(manner)
-        if manner.is_state_away and host_room is not None and forecast.host_bytes > host_room:
+        found = forecasts.within(manner, most)
+        if found is None or not has_host_room(found) or found.step_bytes > most:
             continue
-        found.append(forecast)
-        if found[-1].step_bytes <= usable(room):
-            if found[-1].bytes > usable(room) and manner.unloads:
-                found.append(of(replace(manner, is_alone=True)))
-            if found[-1].bytes > usable(room) and found[-1].largest == PREVIEW:
-                for drawing, forecast in previews(found[-1].manner):
-                    if forecast.bytes <= usable(room):
-                        return Fit(forecast, fits=True, drawing=drawing)
-            return Fit(found[-1], fits=found[-1].bytes <= usable(room))
-    return Fit(min(found, key=lambda one: one.step_bytes), fits=False)
+        if found.bytes > most and manner.unloads:
+            found = forecasts.of(replace(manner, is_alone=True))
+        if found.bytes > most and found.largest == PREVIEW:
+            for drawing, forecast in previews(found.manner):
+                if forecast.bytes <= most:
+                    return Fit(forecast, fits=True, drawing=drawing)
+        return Fit(found, fits=found.bytes <= most)
+    return Fit(sparest(forecasts, candidates, has_host_room), fits=False)
+
+
+def sparest(
+    forecasts: Forecasts, candidates: Sequence[Manner], is_allowed: Callable[[Forecast], bool]
+) -> Forecast:
+    """Where none fits: the one whose steps need least.
+
+    That is the slowest of those that move weights in the backward pass, or of those that do not.
+    """
+    for among in (candidates, [one for one in candidates if not one.is_state_away]):
+        slowest = {manner.is_fused: manner for manner in among}
+        allowed = [one for one in map(forecasts.of, slowest.values()) if is_allowed(one)]
+        if allowed:
+            return min(allowed, key=lambda one: one.step_bytes)
+    return forecasts.of(candidates[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 from lib_dreambooth.base.showing import shown_bytes, shown_seconds
 from lib_dreambooth.forecast.machine import Speed
-from lib_dreambooth.forecast.meter import OPTIMIZER, PARTS, WEIGHTS, Peak, Work
+from lib_dreambooth.forecast.meter import OPTIMIZER, PARTS, WEIGHTS, Peak, TooMuch, Work
 from lib_dreambooth.forecast.rehearsal import Manner, Passed, Rehearsal, Scene
 from lib_dreambooth.forecast.remembered import FLOAT, moving_bytes, remembered_bytes
 from lib_dreambooth.formats.keymap import UNET, VAE
@@ -193,13 +194,22 @@ class Forecaster:
         self.pace = pace
         self.known = known
         self._steps: dict[tuple[Manner, int, Size], Passed] = {}
+        self._beyond: dict[tuple[Manner, int, Size], float] = {}  # what steps take more than
 
-    def of(self, manner: Manner) -> Forecast:
-        """The run's needs where its steps are taken so."""
+    def within(self, manner: Manner, limit: int) -> Forecast | None:
+        """The same as `of`, None where steps take more than `limit`: that is known before they are over."""
+        try:
+            with uncollected():
+                return self.of(manner, (limit / self.factor) - self._own)
+        except TooMuch:
+            return None
+
+    def of(self, manner: Manner, limit: float = math.inf) -> Forecast:
+        """The run's needs where its steps are taken so. Raises TooMuch where these take more than `limit`."""
         found = None if self.known is None else self.known.forecast(manner)
         if found is None:
             with uncollected():
-                found = self._of(manner)
+                found = self._of(manner, limit)
             if self.known is not None:
                 self.known.keep(found, manner)
         return found
@@ -210,9 +220,9 @@ class Forecaster:
         with uncollected():
             return Rehearsal(self.scene)
 
-    def _of(self, manner: Manner) -> Forecast:
+    def _of(self, manner: Manner, limit: float) -> Forecast:
         run = self.scene.run
-        step = self.step(manner)
+        step = self.step(manner, limit=limit)
         per_step = self._seconds(step.work.times(self.numbers.mean_share * run.length.accumulation))
         phases = {
             LOAD: self._load(),
@@ -236,15 +246,27 @@ class Forecaster:
             self.scene.kind, phases, manner, per_step, seconds, self.factor, self.pace, tuple(rests)
         )
 
-    def step(self, manner: Manner, batch: int | None = None, size_wh: Size | None = None) -> Passed:
-        """One micro-batch; a batch of the settings at the largest bucket where nothing else is asked for."""
+    def step(
+        self,
+        manner: Manner,
+        batch: int | None = None,
+        size_wh: Size | None = None,
+        limit: float = math.inf,
+    ) -> Passed:
+        """One micro-batch; a batch of the settings at the largest bucket where nothing else is asked for.
+
+        Raises TooMuch where it takes more than `limit`.
+        """
         # What is at work outside the steps makes no difference to them.
         manner = replace(manner, is_alone=False)
         if manner.is_state_away:
             # The same steps: what the optimizer remembers stands beside them at their highest too.
-            there = self.step(replace(manner, is_state_away=False), batch, size_wh)
+            beside = replace(manner, is_state_away=False)
+            there = self.step(beside, batch, size_wh, limit + self._away(manner))
             return replace(there, peak=_added(there.peak, OPTIMIZER, -self._away(manner)))
         key = (manner, batch or self.scene.run.length.batch_size, size_wh or self.numbers.size_wh)
+        if key not in self._steps and limit <= self._beyond.get(key, 0):
+            raise TooMuch
         if key not in self._steps:
             is_single = manner.is_fused or manner.is_in_system
             moving = moving_bytes(
@@ -255,9 +277,13 @@ class Forecaster:
                 one_by_one=is_single,
                 in_lists=self.numbers.moves_in_lists,
             )
-            self._steps[key] = self.rehearsal.step(
-                key[1], key[2], manner, self._remembered, self._averages, moving
-            )
+            try:
+                self._steps[key] = self.rehearsal.step(
+                    key[1], key[2], manner, self._remembered, self._averages, moving, limit
+                )
+            except TooMuch:
+                self._beyond[key] = limit
+                raise
         return self._steps[key]
 
     @cached_property

@@ -71,17 +71,22 @@ YOUNGEST = 48
 Extra = Callable[[tuple[Any, ...], Any], int]
 
 
+class TooMuch(Exception):
+    """More than was to be counted."""
+
+
 @dataclass
 class Meter(TorchDispatchMode):
     """Sums by part while inside; `peak` is the largest sum with its parts. Threads of its own only.
 
     `extras` by the operation's name; `grain`: an allocator gives memory in multiples of so many bytes;
-    `heap`: what blocks lie in, where that keeps gaps.
+    `heap`: what blocks lie in, where that keeps gaps; `limit`: beyond so many bytes it raises TooMuch.
     """
 
     extras: Mapping[str, Extra] = field(default_factory=dict)
     grain: int = 1
     heap: Heap | None = None
+    limit: float = math.inf
     held: list[int] = field(default_factory=lambda: [0] * len(PARTS))
     peak: Peak = (0,) * len(PARTS)
     largest: int = 0
@@ -288,6 +293,8 @@ class Meter(TorchDispatchMode):
         self.largest = self._sum + extra
         *parts, workspace = self.held
         self.peak = (*parts, workspace + extra)
+        if self.largest > self.limit:
+            raise TooMuch
 
 
 class Results:

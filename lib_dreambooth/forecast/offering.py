@@ -17,7 +17,7 @@ from lib_dreambooth.adapters.planning import LOW_RANK_KINDS
 from lib_dreambooth.base.showing import shown_bytes
 from lib_dreambooth.forecast.fitting import usable
 from lib_dreambooth.forecast.forecast import PREVIEW, SAVE, STEP, Forecast, Forecaster
-from lib_dreambooth.forecast.meter import ADAPTERS, GRADIENTS, OPTIMIZER, WEIGHTS, Peak
+from lib_dreambooth.forecast.meter import ADAPTERS, GRADIENTS, OPTIMIZER, WEIGHTS, Peak, TooMuch
 from lib_dreambooth.forecast.rehearsal import Manner, smaller
 from lib_dreambooth.forecast.remembered import EIGHT_BIT, FLOAT, is_worth_leaving, remembered_bytes
 from lib_dreambooth.formats.keymap import UNET
@@ -331,8 +331,12 @@ class Table:
             guessed = whole.total - round((1 - share * share) * of_pictures) - saved.of(STEP)
             if share >= 1 or guessed * plain.factor > self.room * NEARLY:
                 continue
-            step = forecaster.step(manner, size_wh=smaller((width, height), side))
-            if round((step.total - saved.of(STEP)) * plain.factor) <= self.room:
+            most = self.room / plain.factor + saved.of(STEP)
+            try:
+                step = forecaster.step(manner, size_wh=smaller((width, height), side), limit=most)
+            except TooMuch:
+                continue
+            if step.total <= most:
                 about = "smaller pictures: finer detail is not learned"
                 less = None if seconds is None else seconds * share * share
                 found = needed(plain, saved, step.total)

@@ -6,6 +6,7 @@ B: pictures, C: channels, H, W: latent size, N: tokens of all chunks, D: width o
 from __future__ import annotations
 
 import contextlib
+import math
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -194,11 +195,12 @@ class Rehearsal:
         remembered: int,
         averages: int,
         moving: int,
+        limit: float = math.inf,
     ) -> Passed:
         """One step of one micro-batch: `remembered` bytes of the optimizer and `averages` stand beside it;
-        moving the weights takes `moving` more.
+        moving the weights takes `moving` more. Raises TooMuch as soon as it takes more than `limit`.
         """
-        meter = self._meter()
+        meter = self._meter(limit)
         run, numbers = self.scene.run, self.scene.numbers
         # Not for as long as it counts: layers that are computed together get memory in common on the way.
         self._hold(meter, self.at_work(manner), lasts=False)
@@ -322,9 +324,9 @@ class Rehearsal:
         peak = tuple(one + there for one, there in zip(found.peak, standing, strict=True))
         return replace(found, peak=peak)
 
-    def _meter(self) -> Meter:
+    def _meter(self, limit: float = math.inf) -> Meter:
         heap = Heap() if self.scene.kind == "cpu" else None
-        return Meter(workspaces(self.scene.kind), GRAINS.get(self.scene.kind, 1), heap)
+        return Meter(workspaces(self.scene.kind), GRAINS.get(self.scene.kind, 1), heap, limit)
 
     def _hold(
         self, meter: Meter, parts: Collection[str], *, is_trained: bool = True, lasts: bool = True

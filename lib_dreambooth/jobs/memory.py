@@ -205,7 +205,7 @@ def fit_of(forecaster: Forecaster, run: Run, base: FileKind, target: Target) -> 
         levels = levels if memory.checkpointing != AUTO else ("off",)
     candidates = manners(levels, fused, in_system=waits, pieces=pieces, unload=memory.unload, state_away=away)
     previews = functools.partial(sparing, forecaster)
-    return fitted(forecaster.of, candidates, room, previews, host_room)
+    return fitted(forecaster, candidates, room, previews, host_room)
 
 
 def remembers_much(run: Run) -> bool:

@@ -31,7 +31,7 @@ def test_previews_are_drawn_more_sparingly_until_all_fits() -> None:
     def chosen(num_bytes: int) -> tuple[bool | None, Drawing]:
         room = round((num_bytes + KEPT_FREE) / SHARE) + 2
         assert usable(room) >= num_bytes
-        fit = fitted(made.of, [Manner("on")], room, lambda manner: sparing(made, manner))
+        fit = fitted(made, [Manner("on")], room, lambda manner: sparing(made, manner))
         return fit.fits, fit.drawing
 
     assert chosen(plain.bytes) == (True, Drawing())

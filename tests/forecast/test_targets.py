@@ -51,7 +51,7 @@ def test_the_whole_run_fits(
     kind: FileKind, side: int, changes: dict[str, Any], fused: tuple[bool, ...], card_gib: int
 ) -> None:
     made = forecaster(kind, side, changes)
-    fit = fitted(made.of, manners(("on",), fused), room_of_card(card_gib))
+    fit = fitted(made, manners(("on",), fused), room_of_card(card_gib))
     assert fit.fits
     phases = fit.forecast.phases
     assert set(phases) == {LOAD, CACHE, STEP, SAVE, PREVIEW}
@@ -71,11 +71,11 @@ def test_accumulation_on_whole_sdxl_does_not_fit_and_what_would_is_named() -> No
         "previews": {"every": "never", "at_end": False},
     }
     made = forecaster(SDXL, 1024, changes)
-    fit = fitted(made.of, manners(("on",), (False,)), room_of_card(12))
+    fit = fitted(made, manners(("on",), (False,)), room_of_card(12))
     assert fit.fits is False
     # Weights and gradients in half precision and Lion in 8 bits are beyond it already.
     assert fit.forecast.step_bytes > 12.8e9
     # With gradients in system memory the same run fits.
-    assert fitted(made.of, manners(("on",), (False,), in_system=(False, True)), room_of_card(12)).fits
+    assert fitted(made, manners(("on",), (False,), in_system=(False, True)), room_of_card(12)).fits
     named = {path for offer in offers(made, room_of_card(12)) for path, _ in offer.changes}
     assert {"memory.fused_backward", "parts.unet.blocks"} <= named
