@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -38,12 +37,10 @@ def test_every_pin_of_the_host_holds() -> None:
 
 
 def test_the_installer_has_nothing_left_to_do() -> None:
-    started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, str(ROOT / "install.py")], capture_output=True, text=True, check=True
     )
     assert done.stdout == ""
-    assert time.perf_counter() - started < 5
 
 
 def test_making_this_environment_added_and_changed_nothing() -> None:

@@ -106,8 +106,8 @@ def test_import_takes_hardly_longer_than_that_of_python_s_own_modules() -> None:
     script = (
         "import time; start = time.process_time();"
         " import asyncio, concurrent.futures.process, http.server, logging.config, multiprocessing.pool,"
-        " sqlite3, unittest.mock, xml.dom.minidom; between = time.process_time(); import lib_dreambooth.settings;"
-        " print((time.process_time() - between) / (between - start))"
+        " sqlite3, unittest.mock, xml.dom.minidom; between = time.process_time();"
+        " import lib_dreambooth.settings; print((time.process_time() - between) / (between - start))"
     )
     # About as long, a tenth of a second; the best of three, since other programs may keep the machine busy.
     taken = [
@@ -117,90 +117,6 @@ def test_import_takes_hardly_longer_than_that_of_python_s_own_modules() -> None:
         for _ in range(3)
     ]
     assert min(taken) < 2.5
-
-
-@pytest.mark.parametrize("group", all_groups(), ids=lambda group: group.path)
-def test_every_field_is_explained(group: Group) -> None:
-    for field in fields_in(group):
-        option = field.option
-        assert option.label and option.label == option.label.strip()
-        assert option.help.endswith(".") and len(option.help) <= 400, option.help
-        assert set(option.units) <= set(UNITS) and set(option.words) <= set(WORDS)
-        assert (field.kind == "duration") == bool(option.units)
-
-
-@pytest.mark.parametrize("group", all_groups(), ids=lambda group: group.path)
-def test_every_default_is_a_value_that_may_be_written(group: Group) -> None:
-    for field in fields_in(group):
-        assert read_value(field, plain(field.default)) == field.default
-
-
-@pytest.mark.parametrize("group", all_groups(), ids=lambda group: group.path)
-def test_conditions_name_settings_and_can_be_evaluated_and_said(group: Group) -> None:
-    for field in fields_in(group):
-        here = field.path.replace("*", "0")
-        for path in field.option.when.paths():
-            assert field_at(absolute(path, here)), path
-        assert applies(field.option.when, WITH_ENTRIES, here) in (True, False)
-        assert field.option.when.sentence(label)
-        assert field.option.when.to_json() is not None
-
-
-def test_labels_are_unique_where_they_stand_side_by_side() -> None:
-    for group in all_groups():
-        labels = [field.option.label for field in FIELDS if field.group is group]
-        assert len(set(labels)) == len(labels)
-
-
-def test_a_section_made_by_another_thread_has_its_settings() -> None:
-    for group in groups_in(Run, ""):
-        assert [field.path for field in fields_in(group)] == [
-            field.path for field in FIELDS if field.group.path == group.path
-        ]
-
-
-def test_paths_reach_their_values() -> None:
-    run = WITH_ENTRIES
-    assert value_at(run, "words.0.name") == value_at(run, "words[0].name") == "neko"
-    assert starred("concepts[3].folder") == "concepts.*.folder"
-    for path, field, value in entries(run):
-        assert field_at(path) is field
-        assert value_at(run, path) == value
-
-
-def test_a_run_cannot_be_changed() -> None:
-    with pytest.raises(AttributeError):
-        Run().rates.learning_rate = 1.0  # type: ignore[misc]
-
-
-def test_structs_hold_what_the_fields_say() -> None:
-    run = Run()
-    assert sum(len(msgspec.structs.fields(group.struct)) for group in all_groups()) == len(FIELDS)
-    assert {group.path.split(".")[0] for group in all_groups()} == set(run.__struct_fields__)
-
-
-def test_import_is_light_and_without_torch() -> None:
-    heavy = ("torch", "numpy", "diffusers", "transformers", "gradio", "tomlkit", "PIL", "importlib.metadata")
-    script = f"import sys; import lib_dreambooth.settings; print([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
-    )
-    assert done.stdout.strip() == "[]"
-
-
-def test_import_takes_under_a_fifth_of_a_second() -> None:
-    script = (
-        "import time; start = time.process_time(); import lib_dreambooth.settings;"
-        " print(time.process_time() - start)"
-    )
-    # The time of the processor, and the best of three: other programs may keep the machine busy.
-    taken = [
-        float(
-            subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True).stdout
-        )
-        for _ in range(3)
-    ]
-    assert min(taken) < 0.2
 
 
 @pytest.mark.parametrize("group", all_groups(), ids=lambda group: group.path)
