@@ -87,7 +87,7 @@ def begun(ready: Any) -> None:
 
 def batches() -> list[Any]:
     """Of two shapes by turns, no two with the same noise."""
-    shapes = [((0, 1), (8, 8)), ((2,), (8, 16))]
+    shapes = [((0, 1), (16, 8)), ((2,), (8, 16))]
     return [
         made_batch(shapes[step % 2][0], step, latent_hw=shapes[step % 2][1], dtype=torch.float32)
         for step in range(NUM_STEPS)
