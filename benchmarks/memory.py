@@ -1,11 +1,12 @@
 """The forecast of memory against what runs take, each in a process of its own.
 
-    python benchmarks/memory.py [--folder DIR] [--only NAME ...]
+    python benchmarks/memory.py [--folder DIR] [--device cuda] [--only NAME ...]
 
 Makes checkpoints of random weights, asks for the forecast of each run, takes the run with its real trainer,
 and compares the highest mark of memory, above what the process had after its imports: resident memory on a
-CPU, allocated memory on a card. Writes benchmarks/results/memory.json. The bounds: 10 % on a CPU, 5 % on a
-card.
+CPU, allocated memory on a card. All presets are among the runs, with previews; on a card also what is chosen
+for cards up to its size, each held to its room. Writes benchmarks/results/memory.json. The bounds: 10 % on a
+CPU, 5 % on a card.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,15 +31,19 @@ from benchmarks.race.checkpoints import make_checkpoint  # noqa: E402
 from benchmarks.race.memory import peaks, restart_peaks  # noqa: E402
 from benchmarks.race.pictures import make_pictures  # noqa: E402
 from benchmarks.race.table import printed, read, written  # noqa: E402
+from lib_dreambooth import settings  # noqa: E402
+from lib_dreambooth.settings.preset import applied, listed, named  # noqa: E402
+from lib_dreambooth.settings.sources import Sourced  # noqa: E402
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 BOUNDS = {"cpu": 0.10, "cuda": 0.05}
 NUM_PICTURES, NUM_STEPS = 2, 2
+GIB = 1 << 30
 UNET_ALONE = {"parts": {"text_encoder_1": {"train": False}, "text_encoder_2": {"train": False}}}
 WHOLE = {"network": {"kind": "none"}}
 
 # Family, size of the checkpoint, side of the pictures, settings.
-CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+PLAIN: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "sd1 lora 256": ("sd1", "real", 256, {}),
     "sd1 lora 256, twice": ("sd1", "real", 256, {"memory": {"checkpointing": "on"}}),
     "sd1/2 lora 512": ("sd1", "half", 512, {}),
@@ -102,6 +108,21 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     ),
     "sdxl/10 whole 512": ("sdxl", "small", 512, {**WHOLE, **UNET_ALONE}),
 }
+# Family, size and side of runs by preset, the larger pictures those of SDXL; on a CPU, and on a card.
+OF_PRESETS = {
+    "cpu": (("sd1", "half", 256), ("sdxl", "small", 512)),
+    "cuda": (("sd1", "real", 512), ("sdxl", "real", 1024)),
+}
+# What presets leave to the user.
+IN_PRESETS: dict[str, Any] = {"words": [{"name": "zwx", "vectors": 4}]}
+PREVIEWS = {"at_end": True, "steps": 2, "prompts": ["a red ring"], "batch_size": 1}
+# Chosen for each card.
+OF_CARDS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+    "sd1 lora 512": ("sd1", "real", 512, {}),
+    "sd1 whole 512": ("sd1", "real", 512, WHOLE),
+    "sdxl lora 1024": ("sdxl", "real", 1024, UNET_ALONE),
+    "sdxl whole 1024": ("sdxl", "real", 1024, {**WHOLE, **UNET_ALONE}),
+}
 # Nothing of the forecast was chosen by these.
 HELD_OUT = {
     "sd1 lora 256, twice",
@@ -115,20 +136,56 @@ HELD_OUT = {
 }
 
 
+@dataclass(frozen=True)
+class Case:
+    """A run: `preset` by name, or what suits a card of so many GB."""
+
+    family: str
+    size: str
+    side: int
+    changes: dict[str, Any]
+    preset: str = ""
+    card: float = 0.0
+
+
+def cases(device: str) -> dict[str, Case]:
+    """All runs of a kind of device, by name."""
+    found = {name: Case(*one) for name, one in PLAIN.items()}
+    for preset in listed():
+        is_large = preset.settings.get("pictures", {}).get("resolution") == "1024"
+        of_words = preset.settings.get("parts", {}).get("words", {}).get("train", False)
+        family, size, side = OF_PRESETS[device][is_large]
+        name = f'"{preset.name}" {family} {size} {side}'
+        found[name] = Case(family, size, side, IN_PRESETS if of_words else {}, preset=preset.name)
+    if device == "cuda":
+        import torch
+
+        from lib_dreambooth.jobs.suiting import CARDS_GIB
+
+        there = torch.cuda.get_device_properties(0).total_memory / GIB
+        for card in (card for card in CARDS_GIB if card <= there + 1):
+            found |= {f"{card} GB: {name}": Case(*one, card=card) for name, one in OF_CARDS.items()}
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, help="where files are made for as long as this runs")
-    parser.add_argument("--only", nargs="*", choices=list(CASES), help="these runs alone")
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="these runs alone")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(one_run(args.child, args.folder, args.device)))
         return 0
-    names = args.only or list(CASES)
-    bound = BOUNDS[args.device.partition(":")[0]]
+    kind = args.device.partition(":")[0]
+    names = args.only or list(cases(kind))
+    unknown = set(names) - set(cases(kind))
+    if unknown:
+        parser.error(f"no run is called {', '.join(unknown)}; there are: {', '.join(cases(kind))}")
+    bound = BOUNDS[kind]
     rows = []
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         for name in names:
@@ -179,21 +236,24 @@ def one_run(name: str, folder: Path, device: str) -> dict[str, Any]:
     """Forecast and highest mark of a run."""
     from lib_dreambooth.assets import MINI_CHECKPOINT
 
-    family, size, side, changes = CASES[name]
-    base = folder / f"{family}-{size}.safetensors"
+    case = cases(device.partition(":")[0])[name]
+    base = folder / f"{case.family}-{case.size}.safetensors"
     if not base.exists():
-        make_checkpoint(base, family, size)
+        make_checkpoint(base, case.family, case.size)
     # A batch is never larger than the pictures are many.
-    count = max(NUM_PICTURES, changes.get("length", {}).get("batch_size", 1))
-    pictures = folder / f"{side}-{count}"
+    count = max(NUM_PICTURES, case.changes.get("length", {}).get("batch_size", 1))
+    pictures = folder / f"{case.side}-{count}"
     if not pictures.exists():
-        make_pictures(pictures, count, side)
+        make_pictures(pictures, count, case.side)
     # All that is imported on the way, by the same run of the miniature.
-    train(folder, MINI_CHECKPOINT, pictures, 64, changes, device)
-    told = forecast(folder, base, pictures, side, changes, device)
+    train(folder, settings_of(replace(case, side=64, card=0), Path(MINI_CHECKPOINT), pictures, device))
+    sourced = settings_of(case, base, pictures, device)
+    told = forecast(folder, sourced)
     before = now(device)
     restart_peaks()
-    marks = train(folder, base, pictures, side, changes, device)
+    if case.card:
+        hold_to(case.card)
+    marks = train(folder, sourced)
     measured = max(marks.values()) - before
     steps = marks["training"] - before
     return {
@@ -210,39 +270,54 @@ def one_run(name: str, folder: Path, device: str) -> dict[str, Any]:
     }
 
 
-def settings_of(base: Path, pictures: Path, side: int, changes: dict[str, Any], device: str) -> Any:
-    from lib_dreambooth import settings
-
+def settings_of(case: Case, base: Path, pictures: Path, device: str) -> Sourced:
+    """The settings of a case on this base."""
+    changes = case.changes
+    previews = PREVIEWS if case.preset else {"at_end": False}
     own = {
         "model": {"base": str(base)},
         "concepts": [{"folder": str(pictures)}],
-        "pictures": {"resolution": str(side), "buckets": False},
-        "length": {"train_for": f"{NUM_STEPS} steps", **changes.get("length", {})},
-        "previews": {"every": "never", "at_start": False, "at_end": False},
-        "saving": {"at_end": ["result"]},
+        "pictures": {"resolution": str(case.side), "buckets": False},
+        "length": {"train_for": f"{NUM_STEPS} steps", "whole_epochs": False, **changes.get("length", {})},
+        "previews": {"every": "never", "at_start": False, **previews},
+        "saving": {"at_end": ["result"], "every": "never"},
+        "rates": {"warmup": "0 steps"},
         "logging": {"report": False},
         "memory": {"device": device, **changes.get("memory", {})},
     }
-    return settings.read({**{k: v for k, v in changes.items() if k not in ("length", "memory")}, **own})
+    given = settings.read({name: value for name, value in changes.items() if name not in own})
+    if case.preset:
+        given = applied(named(case.preset), given)
+    given = settings.read(own, base=given)
+    if not case.card:
+        return given
+    from lib_dreambooth.jobs.suiting import room_of_card, suited
+
+    return suited(given, room_of_card(case.card), may_change=True).sourced
 
 
-def forecast(
-    folder: Path, base: Path, pictures: Path, side: int, changes: dict[str, Any], device: str
-) -> Any:
+def hold_to(card: float) -> None:
+    """This process may have no more of the card than it would have of one of so many GB."""
+    import torch
+
+    from lib_dreambooth.jobs.suiting import room_of_card
+
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, room_of_card(card) / whole))
+
+
+def forecast(folder: Path, sourced: Sourced) -> Any:
     from lib_dreambooth.forecast.kept import Kept
     from lib_dreambooth.jobs.memory import forecast_of
     from lib_dreambooth.jobs.places import Library
     from lib_dreambooth.jobs.plan import plan_run
 
-    sourced = settings_of(base, pictures, side, changes, device)
     plan = plan_run(sourced, "forecast", Library(folder / "models").results())
     # Nothing is known of this machine: earlier runs here must not help.
     return forecast_of(plan, kept=Kept(folder / "kept"), measures=False).to_json()
 
 
-def train(
-    folder: Path, base: Path, pictures: Path, side: int, changes: dict[str, Any], device: str
-) -> dict[str, int]:
+def train(folder: Path, sourced: Sourced) -> dict[str, int]:
     """Takes the run; the highest mark of each phase."""
     from lib_dreambooth.jobs.going_on import started_over
     from lib_dreambooth.jobs.orders import kind_of_base
@@ -252,8 +327,8 @@ def train(
 
     place = Library(folder / "models")
     name = f"m{time.time_ns()}"
+    device, base = sourced.run.memory.device, Path(sourced.run.model.base)
     model = ModelFolder.create(place.dreambooth, name, base, kind_of_base(base).family)
-    sourced = settings_of(base, pictures, side, changes, device)
     job = started_over(model, sourced, place.results())
     marks: dict[str, int] = {}
     doing = ["starting"]

@@ -28,6 +28,19 @@ def make_checkpoint(path: Path, family: str, size: str) -> None:
     write_safetensors(path, waiting)
 
 
+def make_hollow(path: Path, family: str, size: str) -> None:
+    """The same without the numbers: as long, and empty on disks that keep no zeros."""
+    import torch
+
+    from lib_dreambooth.formats.safetensors_write import Pending, serialize
+
+    waiting = {key: Pending(torch.float16, shape, torch.Tensor) for key, shape in tensors_of(family, size)}
+    chunks = serialize(waiting)
+    with path.open("wb") as file:
+        file.write(chunks.header)
+        file.truncate(chunks.num_bytes)
+
+
 def maker(key: str, shape: tuple[int, ...]) -> Callable[[], Any]:
     """Values of the size that trained ones have, so that activations neither die out nor grow."""
     import torch

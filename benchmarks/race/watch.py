@@ -7,6 +7,7 @@ by turns, and none works while another is measured.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ class Watch:
         self.link = link
         self.started = started
         self._optimizer: Any = None
-        self._left = 0
+        self._left: float = 0
         self._clock = (0.0, 0.0)
         self._counting: Counting | None = None
         self._arithmetic: Any = None
@@ -112,8 +113,11 @@ class Watch:
         return {"wall_s": wall - self._clock[0], "cpu_s": cpu - self._clock[1], **peaks()}
 
     def _obey(self) -> None:
-        """Waits for what is next: so many steps, one that is counted, or the end."""
+        """Waits for what is next: so many steps, one that is counted, the end, or to be left alone."""
         order, number = self.link.recv()
+        if order == "finish":
+            self._left = math.inf
+            return
         if order == "end":
             self.link.close()
             # Nothing that the program would do now is measured.

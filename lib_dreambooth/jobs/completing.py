@@ -48,11 +48,16 @@ def is_same_place(one: Path, other: Path) -> bool:
 
 def complete(sourced: Sourced) -> Sourced:
     """The settings with what was left open decided; UserError unless they are whole and fit the base."""
+    return complete_with_kind(sourced)[0]
+
+
+def complete_with_kind(sourced: Sourced) -> tuple[Sourced, FileKind]:
+    """The same, and what the base is."""
     require_complete(sourced.run)
     kind = kind_of_base(Path(sourced.run.model.base))
     require_complete(sourced.run, kind.family)
     check(sourced, Facts(family=kind.family)).accepted()
-    return decided(sourced, native_side=native_side(kind), seed=secrets.randbelow(SEEDS))
+    return decided(sourced, native_side=native_side(kind), seed=secrets.randbelow(SEEDS)), kind
 
 
 def kind_of_base(base: Path) -> FileKind:

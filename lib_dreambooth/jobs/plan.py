@@ -15,7 +15,7 @@ from lib_dreambooth.data.item import Finding, Item
 from lib_dreambooth.data.scanning.items import unique_ids
 from lib_dreambooth.data.scanning.scan import Scan, scan
 from lib_dreambooth.formats.kinds import FileKind
-from lib_dreambooth.jobs.completing import complete, kind_of_base
+from lib_dreambooth.jobs.completing import complete_with_kind
 from lib_dreambooth.jobs.disk import DiskNeed, disk_need
 from lib_dreambooth.jobs.longest import chunks_of
 from lib_dreambooth.jobs.new_words import check_words
@@ -79,9 +79,8 @@ def plan_run(
 
     `folder` is the model's where it has one already: class pictures drawn before are found there.
     """
-    sourced = complete(sourced)
+    sourced, kind = complete_with_kind(sourced)
     run = sourced.run
-    kind = kind_of_base(Path(run.model.base))
     device = choose_device(run.memory.device, host_device)
     resolve(run.precision, ability_of(device))
     known = find(run.optimizer.name, device.type)
