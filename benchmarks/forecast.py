@@ -2,8 +2,9 @@
 
     python benchmarks/forecast.py [--only NAME ...] [--rounds N]
 
-For cards of several sizes, which need not be here, and for none: what is worked out is the same. Bases are as
-large as real ones and hold nothing, since a forecast reads no weight. `first`: nothing is known of this base
+For this machine's processor, and for cards of several sizes, which need not be here: what is worked out is
+the same. Bases are as large as real ones and hold nothing, since a forecast reads no weight; how fast a
+machine is was measured before. `first`: nothing is known of this base
 and these settings. `changed`: the next one in the same process, after a change of the learning rate and the
 rank or the optimizer. `again`: the same once more. Writes benchmarks/results/forecast.json.
 """
@@ -36,8 +37,9 @@ CASES: dict[str, tuple[str, int, dict[str, Any], dict[str, Any]]] = {
     "sdxl lora 1024": ("sdxl", 1024, UNET_ALONE, {"network.rank": 8}),
     "sdxl whole 1024": ("sdxl", 1024, {**WHOLE, **UNET_ALONE}, {"optimizer.name": "Lion"}),
 }
-# Of cards as they are sold, in GB; 0: nobody knows the room.
-CARDS = (0, 24, 12, 8, 6)
+CPU, NO_ROOM = "cpu", "card"
+# Where steps are taken: the processor, a card of which nobody knows the room, cards as they are sold.
+PLACES = (CPU, NO_ROOM, "24 GB", "12 GB", "8 GB", "6 GB")
 COLUMNS = ("first_s", "first_cpu_s", "changed_s", "again_s")
 NUM_PICTURES = 10
 
@@ -49,35 +51,35 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where files are made for as long as this runs")
     parser.add_argument("--only", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--child", nargs=2, metavar=("NAME", "GB"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, metavar=("NAME", "PLACE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        print(json.dumps(asked(args.child[0], float(args.child[1]), args.folder)))
+        print(json.dumps(asked(*args.child, args.folder)))
         return 0
     with tempfile.TemporaryDirectory(dir=args.folder, ignore_cleanup_errors=True) as folder:
         for name in args.only:
             family, side, *_ = CASES[name]
             make_hollow(Path(folder) / f"{family}.safetensors", family, "real")
             make_pictures(Path(folder) / str(side), NUM_PICTURES, side)
-        rows = [summed_up(name, card, args.rounds, Path(folder)) for name in args.only for card in CARDS]
-    head = ("run", "card GB", "fits", *COLUMNS)
+        rows = [summed_up(name, place, args.rounds, Path(folder)) for name in args.only for place in PLACES]
+    head = ("run", "on", "fits", *COLUMNS)
     table.printed(head, [[row[key] for key in head] for row in rows])
     table.written("forecast", {"machine": contest.machine(), "forecasts": rows})
     return 0
 
 
-def summed_up(name: str, card: float, rounds: int, folder: Path) -> dict[str, Any]:
+def summed_up(name: str, place: str, rounds: int, folder: Path) -> dict[str, Any]:
     """The median of so many processes."""
-    call = [sys.executable, __file__, "--folder", str(folder), "--child", name, str(card)]
+    call = [sys.executable, __file__, "--folder", str(folder), "--child", name, place]
     found = []
     for _ in range(rounds):
         said = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8").stdout
         found.append(json.loads(said.splitlines()[-1]))
     times = {column: statistics.median(one[column] for one in found) for column in COLUMNS}
-    return {"run": name, "card GB": card or "unknown", **found[0], **times}
+    return {"run": name, "on": place, **found[0], **times}
 
 
-def asked(name: str, card: float, folder: Path) -> dict[str, Any]:
+def asked(name: str, on: str, folder: Path) -> dict[str, Any]:
     """The times of one process."""
     from lib_dreambooth import settings
     from lib_dreambooth.forecast.kept import Kept
@@ -93,13 +95,14 @@ def asked(name: str, card: float, folder: Path) -> dict[str, Any]:
         "pictures": {"resolution": str(side)},
     }
     sourced = settings.read({**changes, **own})
-    target = Target("cuda", USUAL_CARD, room_of_card(card) if card else None)
+    room = None if on in (CPU, NO_ROOM) else room_of_card(float(on.removesuffix(" GB")))
+    target = None if on == CPU else Target("cuda", USUAL_CARD, room)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         kept = Kept(Path(place))
 
         def told(sourced: Any) -> Any:
             plan = plan_run(sourced, "forecast", Library(Path(place) / "models").results())
-            return forecast_of(plan, kept=kept, target=target)
+            return forecast_of(plan, kept=kept, target=target, measures=False)
 
         wall, cpu = time.perf_counter(), time.process_time()
         first = told(sourced)
