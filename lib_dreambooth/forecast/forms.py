@@ -65,12 +65,14 @@ def _room(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
 def _sum(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
     """Sums or means over some dimensions, or over all of them."""
     x, dims = args[0], args[1] if len(args) > 1 else None
-    if not x.is_contiguous() or not x.is_floating_point():
+    if not x.is_floating_point():
         return None
     over = {dim % x.dim() for dim in (dims or range(x.dim()))} if x.dim() else set()
     stays = len(args) > 2 and args[2]
     sizes = [1 if dim in over else size for dim, size in enumerate(x.shape) if stays or dim not in over]
     shape = torch.Size(sizes)
+    if not x.is_contiguous() and sum(size > 1 for size in shape) > 1:
+        return None
     return shape, _rows(shape), kwargs.get("dtype") or x.dtype
 
 
@@ -147,7 +149,7 @@ def _product(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
 
 def _convolution(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
     x, weight, _, strides, edges, gaps, is_transposed, _, _ = args
-    if is_transposed or not (x.is_contiguous() and weight.is_contiguous()) or x.dtype != weight.dtype:
+    if is_transposed or not weight.is_contiguous() or x.dtype != weight.dtype:
         return None
     sizes = [
         (size + 2 * edge - gap * (kernel - 1) - 1) // stride + 1
@@ -155,16 +157,37 @@ def _convolution(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
             x.shape[2:], weight.shape[2:], strides, edges, gaps, strict=True
         )
     ]
-    shape = torch.Size([x.shape[0], weight.shape[0], *sizes])
-    return shape, _rows(shape), x.dtype
+    return _as_picture(x, torch.Size([x.shape[0], weight.shape[0], *sizes]))
+
+
+def _convolution_back(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
+    gradient, x, weight, num_channels, *_, wanted = args
+    if not (x.is_contiguous() and weight.is_contiguous()):
+        return None
+    shapes = (x.shape, weight.shape, torch.Size(num_channels or ()))
+    forms = (
+        (shape, _rows(shape), gradient.dtype) if is_wanted else None
+        for shape, is_wanted in zip(shapes, wanted, strict=True)
+    )
+    return (tuple(forms),)
 
 
 def _enlarged(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
     x, sizes = args[:2]
-    if not x.is_contiguous() or sizes is None:
-        return None
-    shape = torch.Size([*x.shape[:2], *sizes])
-    return shape, _rows(shape), x.dtype
+    return None if sizes is None else _as_picture(x, torch.Size([*x.shape[:2], *sizes]))
+
+
+def _enlarged_back(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
+    return _as_picture(args[0], torch.Size(args[2]))
+
+
+def _as_picture(like: Tensor, shape: torch.Size) -> Form | None:
+    """Another size of a picture [B, C, H, W], laid out as it is."""
+    if like.is_contiguous():
+        return shape, _rows(shape), like.dtype
+    if like.is_contiguous(memory_format=torch.channels_last):
+        return shape, _dense(shape, (0, 2, 3, 1)), like.dtype
+    return None
 
 
 def _together(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
@@ -190,12 +213,12 @@ def _layer_norm(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
 
 def _layer_norm_back(args: Args, kwargs: Mapping[str, Any]) -> Form | None:
     gradient, x, normalized, _, _, weight, bias, wanted = args
-    if not (gradient.is_contiguous() and x.is_contiguous()) or any(
+    if not (gradient.is_contiguous() and has_own_places(x)) or any(
         one is not None and one.dtype != x.dtype for one in (gradient, weight, bias)
     ):
         return None
     of_weight = torch.Size(normalized), _rows(torch.Size(normalized)), x.dtype
-    forms = (shape_of(x), of_weight, of_weight)
+    forms = ((x.shape, _rows(x.shape), x.dtype), of_weight, of_weight)
     return (tuple(form if is_wanted else None for form, is_wanted in zip(forms, wanted, strict=True)),)
 
 
@@ -285,7 +308,9 @@ _KNOWN: Mapping[str, Callable[[Args, Mapping[str, Any]], Form | None]] = {
     "addmm": _product,
     "baddbmm": _product,
     "convolution": _convolution,
+    "convolution_backward": _convolution_back,
     "upsample_nearest2d": _enlarged,
+    "upsample_nearest2d_backward": _enlarged_back,
     "cat": _together,
     "embedding": _embedding,
     "native_layer_norm": _layer_norm,

@@ -498,7 +498,7 @@ def backward(loss: Tensor) -> None:
 
 @contextlib.contextmanager
 def checkpoints_on_meta() -> Iterator[None]:
-    """PyTorch before 2.2 looks for a module of `meta`'s own when something is computed twice."""
+    """PyTorch before 2.2 looks for a module of `meta`'s own where an adapter computes its weight twice."""
     if hasattr(torch, "meta") or tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 2):
         yield
         return

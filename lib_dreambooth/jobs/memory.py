@@ -14,6 +14,7 @@ from typing import Any
 
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.data.tags.places import data_folder
+from lib_dreambooth.forecast import recomputing
 from lib_dreambooth.forecast.fitting import Fit, fitted, manners
 from lib_dreambooth.forecast.forecast import Forecast, Forecaster, Numbers
 from lib_dreambooth.forecast.kept import Kept
@@ -174,7 +175,7 @@ def taking_steps(run: Run, roots: Mapping[str, Any], trained: Trainable | None, 
     with contextlib.ExitStack() as stack:
         if trained is not None:
             stack.enter_context(shortened(run, trained, roots[UNET]))
-        stack.enter_context(checkpointing(roots, level))
+        stack.enter_context(checkpointing(roots, level, recomputing.twice))
         yield
 
 

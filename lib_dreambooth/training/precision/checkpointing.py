@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -50,11 +50,20 @@ def largest(names: list[str]) -> list[str]:
     return [name for name, match in found if int(match["number"]) == number[match["side"]]]
 
 
+def twice(forward: Any, *args: Any, **kwargs: Any) -> Any:
+    """A forward pass that keeps its inputs only, where gradients are wanted at all."""
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+
 @contextmanager
-def checkpointing(modules: Mapping[str, nn.Module], level: str) -> Iterator[AbstractContextManager[Any]]:
+def checkpointing(
+    modules: Mapping[str, nn.Module], level: str, twice: Callable[..., Any] = twice
+) -> Iterator[AbstractContextManager[Any]]:
     """The parts of a model wrapped for a level, while inside; yields a context to take the forward pass in.
 
-    "auto" has to be decided before: how much is needed depends on the card.
+    "auto" has to be decided before: how much is needed depends on the card. `twice` takes a forward pass.
     """
     wrapped: list[tuple[nn.Module, Any]] = []
     try:
@@ -69,13 +78,6 @@ def checkpointing(modules: Mapping[str, nn.Module], level: str) -> Iterator[Abst
             del module.forward
             if own is not None:
                 module.forward = own  # type: ignore[method-assign]
-
-
-def twice(forward: Any, *args: Any, **kwargs: Any) -> Any:
-    """A forward pass that keeps its inputs only, where gradients are wanted at all."""
-    if not torch.is_grad_enabled():
-        return forward(*args, **kwargs)
-    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
 class KeptInSystemMemory(AbstractContextManager[None]):
