@@ -76,7 +76,8 @@ def summed_up(name: str, place: str, rounds: int, folder: Path) -> dict[str, Any
         said = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8").stdout
         found.append(json.loads(said.splitlines()[-1]))
     times = {column: statistics.median(one[column] for one in found) for column in COLUMNS}
-    return {"run": name, "on": place, **found[0], **times}
+    each = {f"all_{column}": [round(one[column], 2) for one in found] for column in COLUMNS}
+    return {"run": name, "on": place, **found[0], **times, **each}
 
 
 def asked(name: str, on: str, folder: Path) -> dict[str, Any]:

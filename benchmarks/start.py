@@ -1,12 +1,13 @@
 """From the command to the first step, and to a finished file: SD 1.5 of real size, 8 pictures at 256.
 
     python benchmarks/start.py [--peer DIR] [--peer-python FILE] [--rounds N] [--size small]
+    python benchmarks/start.py --webui DIR --webui-python FILE [--rounds N]
 
 Each start is a process of its own, by turns, cold and then with kept latents; the checkpoint is in the
 system's cache for all. The first step begins with its pass through the UNet, and is the last one too: after
 it the file is written. Time in the VAE, which every program takes from diffusers, is counted apart. The
-processor's time stands beside the clock's, which other work on the machine disturbs. Writes
-benchmarks/results/start.json.
+processor's time stands beside the clock's, which other work on the machine disturbs. With a WebUI's folder:
+what this extension adds to its start (`race/webui.py`). Writes benchmarks/results/start.json.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.race import command, contest, table  # noqa: E402
+from benchmarks.race import command, contest, table, webui  # noqa: E402
 from benchmarks.race.checkpoints import SIZES  # noqa: E402
 
 HEAD = (
@@ -35,7 +36,11 @@ RESULTS = {contest.OURS: "models/Lora", contest.KOHYA: "output"}
 def main() -> int:
     parser = command.parser(__doc__)
     parser.add_argument("--size", choices=SIZES, default="real")
+    parser.add_argument("--webui", type=Path, help="a WebUI's folder: its start is measured alone")
+    parser.add_argument("--webui-python", default=sys.executable, help="its Python, with what it needs")
     args = parser.parse_args()
+    if args.webui is not None:
+        return of_webui(args)
     one = contest.case(size=args.size, keeps_latents=True, steps=1)
     taken: dict[str, dict[str, list[dict[str, Any]]]] = {"cold": {}, "warm": {}}
     with command.bench(args) as bench:
@@ -48,7 +53,29 @@ def main() -> int:
                     rows.setdefault(program, []).append(started(bench, program, one, place))
     found = {kind: {name: medians(each) for name, each in rows.items()} for kind, rows in taken.items()}
     table.printed(HEAD, [line for kind, rows in found.items() for line in lines(kind, rows)])
-    table.written("start", {"machine": contest.machine(), "case": one, "starts": found})
+    before = table.read("start")
+    table.written("start", {**before, "machine": contest.machine(), "case": one, "starts": found})
+    return 0
+
+
+def of_webui(args: Any) -> int:
+    """The start of a WebUI with this extension and without; what else was measured stays."""
+    with command.bench(args) as bench:
+        found = webui.start_up(args.webui, args.webui_python, bench.folder, args.rounds)
+    table.printed(
+        ("WebUI", "s to the page", "cpu s", "more s", "more cpu s"),
+        [
+            [
+                kind,
+                row["wall_s"],
+                row["cpu_s"],
+                *found["added"].get(kind, {"wall_s": "", "cpu_s": ""}).values(),
+            ]
+            for kind, row in found["starts"].items()
+        ],
+    )
+    table.printed(("part of ours, by the WebUI's own record", "s"), list(found["own"]["parts"].items()))
+    table.written("start", {**table.read("start"), "webui": {"machine": contest.machine(), **found}})
     return 0
 
 
