@@ -108,7 +108,8 @@ def fitted(
                 if forecast.bytes <= most:
                     return Fit(forecast, fits=True, drawing=drawing)
         return Fit(found, fits=found.bytes <= most)
-    return Fit(sparest(forecasts, candidates, has_host_room), fits=False)
+    found = sparest(forecasts, candidates, has_host_room)
+    return Fit(forecasts.of(replace(found.manner, is_alone=found.manner.unloads)), fits=False)
 
 
 def sparest(

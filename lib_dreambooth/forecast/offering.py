@@ -22,6 +22,7 @@ from lib_dreambooth.forecast.rehearsal import Manner, smaller
 from lib_dreambooth.forecast.remembered import EIGHT_BIT, FLOAT, is_worth_leaving, remembered_bytes
 from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.settings.meaning import is_adapter
+from lib_dreambooth.settings.schema import Run
 
 RESOLUTIONS = (1024, 896, 768, 640, 512, 448, 384, 320, 256)
 RANKS = (64, 32, 16, 8, 4)
@@ -33,6 +34,7 @@ ATTENTION_BLOCKS = ("*.attn1.*", "*.attn2.*")
 APART = ("adamw", "adafactor", "came", "lion")
 PAGED = "paged"
 TOGETHER = "several changes together, since none of them suffices alone"
+SPARING = "as much as has to be is computed twice or leaves the card: the same result, slower"
 Changes = tuple[tuple[str, object], ...]
 
 
@@ -77,9 +79,26 @@ def offers(
 
     `is_state_away`: what the optimizer remembers is in system memory already, for which there is `host_room`.
     """
-    table = Table(forecaster, usable(room), is_state_away=is_state_away, host_room=host_room)
-    found = [offer for offer in table.singles() if offer.bytes <= usable(room)]
-    return found or [offer for offer in table.together() if offer.bytes <= usable(room)][:1]
+    most, opened = usable(room), in_the_way(forecaster.scene.run)
+    table = Table(forecaster, most, is_state_away=is_state_away, host_room=host_room)
+    if opened and table.plain.bytes <= most:
+        return [Offer(opened, table.plain.bytes, SPARING, table.plain.seconds)]
+    found = [offer for offer in table.singles() if offer.bytes <= most]
+    found = found or [offer for offer in table.together() if offer.bytes <= most][:1]
+    return [replace(offer, changes=(*opened, *offer.changes)) for offer in found]
+
+
+def in_the_way(run: Run) -> Changes:
+    """Settings that forbid to take the same steps more sparingly, with what leaves that open."""
+    memory = run.memory
+    found: list[tuple[str, object]] = []
+    if memory.checkpointing in ("off", "some"):
+        found.append(("memory.checkpointing", "auto"))
+    if memory.unload == "off":
+        found.append(("memory.unload", "auto"))
+    if 0 < memory.pieces < run.length.batch_size:
+        found.append(("memory.pieces", 0))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -133,7 +152,7 @@ class Change:
 
 
 class Table:
-    """The changes that a run could make, with what each saves."""
+    """The changes that a run could make, with what each saves; steps are taken as sparingly as can be."""
 
     def __init__(
         self,
@@ -147,11 +166,9 @@ class Table:
         self.room = room
         self.host_room = host_room
         self.run = run = forecaster.scene.run
-        unloads = run.memory.unload != "off"
-        pieces = run.memory.pieces or run.length.batch_size
-        self.least = Manner(
-            "on", unloads=unloads, is_alone=unloads, pieces=pieces, is_state_away=is_state_away
-        )
+        level = "offload" if run.memory.checkpointing == "offload" else "on"
+        pieces = run.length.batch_size
+        self.least = Manner(level, is_alone=True, pieces=pieces, is_state_away=is_state_away)
         self.plain = forecaster.of(self.least)
         self.step = forecaster.step(self.least)
         parts = tuple(forecaster.rehearsal.parts)
@@ -289,7 +306,7 @@ class Table:
 
         One that is not trained itself is there as long as another is.
         """
-        if not self.least.unloads or self.run.memory.cache_text == "off":
+        if self.run.memory.cache_text == "off":
             return 0
         rehearsal = self.forecaster.rehearsal
         return rehearsal.bytes_of_parts([one.part for one in rehearsal.model.encoders])

@@ -9,7 +9,7 @@ import pytest
 
 from lib_dreambooth import settings
 from lib_dreambooth.forecast import offering
-from lib_dreambooth.forecast.fitting import KEPT_FREE, SHARE
+from lib_dreambooth.forecast.fitting import KEPT_FREE, SHARE, fitted, manners
 from lib_dreambooth.forecast.forecast import Forecaster, Numbers
 from lib_dreambooth.forecast.offering import Offer, Table, offers
 from lib_dreambooth.forecast.rehearsal import Manner
@@ -101,3 +101,28 @@ def test_several_changes_together_where_none_suffices_alone() -> None:
     changed = forecaster_with("none", offer)
     assert changed.of(Manner("on", is_fused=True, is_alone=True)).bytes <= 1.01 * offer.bytes
     assert offers(told.forecaster, 0) == []
+
+
+def test_settings_that_forbid_to_spare_are_opened_first() -> None:
+    memory = {"checkpointing": "off", "unload": "off", "pieces": 1}
+    made = Forecaster(scene(MINI, {"memory": memory, "length": {"batch_size": 4}}), NUMBERS)
+    least = made.of(Manner("on", is_alone=True, pieces=4))
+    opened = (("memory.checkpointing", "auto"), ("memory.unload", "auto"), ("memory.pieces", 0))
+    found = offers(made, room_for(least.bytes))
+    assert [(offer.changes, offer.bytes) for offer in found] == [(opened, least.bytes)]
+    others = offers(made, room_for(0.99 * least.bytes))
+    assert others and all(offer.changes[:3] == opened and len(offer.changes) > 3 for offer in others)
+    assert offers(Forecaster(scene(MINI, {}), NUMBERS), 10**12)[0].changes[0][0] not in dict(opened)
+
+
+def test_where_nothing_fits_parts_of_the_model_are_at_work_alone() -> None:
+    made = Forecaster(scene(MINI, {}), NUMBERS)
+    found = fitted(made, manners(("off", "on"), (False,)), 1)
+    assert found.fits is False and found.forecast.manner == LEAST
+    kept = fitted(made, manners(("off", "on"), (False,), unload="off"), 1)
+    assert kept.forecast.manner == Manner("on", unloads=False)
+
+
+def room_for(num_bytes: float) -> int:
+    """The smallest of which so much can be counted on."""
+    return round((num_bytes + KEPT_FREE) / SHARE) + 1
