@@ -7,6 +7,8 @@
     const FORECAST_WAIT_MS = 900;
     const MOST_NAMED = 5;
     let asked = 0;
+    // What the server said when it was asked to do more than check: it holds until a setting changes or it is asked again.
+    let told = { values: "", problems: [] };
 
     function line() {
         const made = db.dom.el("div", { class: "dreambooth-plan", role: "status" });
@@ -93,10 +95,20 @@
         }
         if (number !== asked) return;
         db.store.put("notices", answer.notices || []);
-        db.store.put("problems", answer.problems || []);
+        db.store.put("problems", withTold(answer.problems || []));
         db.store.put("plan", answer.plan || null);
         db.store.put("forecast", null);
         if (answer.plan && answer.plan.line) window.setTimeout(() => look(number).catch(() => undefined), FORECAST_WAIT_MS);
+    }
+
+    function tell(problems) {
+        told = { values: JSON.stringify(db.store.get("values")), problems };
+        db.store.put("problems", withTold([]));
+    }
+
+    function withTold(found) {
+        if (told.values !== JSON.stringify(db.store.get("values"))) return found;
+        return [...found, ...told.problems.filter((one) => !found.some((other) => other.where === one.where))];
     }
 
     // Without an answer the line does without: what is in the way of a run was said by the check.
@@ -112,5 +124,5 @@
         db.plan.later();
     }
 
-    db.plan = { line, check, follow, later: () => undefined };
+    db.plan = { line, check, follow, tell, later: () => undefined };
 })();

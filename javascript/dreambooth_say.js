@@ -33,7 +33,7 @@
         }
         const all = error.all;
         const ofFields = all.filter((one) => one.where && db.schema.field(String(one.where).split(" ")[0]));
-        if (ofFields.length) db.store.put("problems", ofFields);
+        if (ofFields.length) db.plan.tell(ofFields);
         const others = all.map((one) => [nameOf(one.where), db.words.told(one)].filter(Boolean).join(" "));
         others.slice(0, 3).forEach((text) => line("problem", text));
     }

@@ -74,7 +74,7 @@
 
     async function train(beside) {
         db.say.clear();
-        db.store.put("problems", []);
+        db.plan.tell([]);
         await db.upload.arrived();
         const answer = await db.models.train(beside);
         if (answer) db.app.show("progress");

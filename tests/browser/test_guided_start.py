@@ -95,3 +95,35 @@ def test_train_says_why_it_cannot_start(browser: Chromium, served: Served) -> No
     folder = '.dreambooth-start [data-path="concepts.0.folder"]'
     page.wait(f"document.querySelector({json.dumps(folder)}).classList.contains('dreambooth-wrong')")
     assert "Name its folder" in page.text(f"{folder} .dreambooth-problem")
+
+
+# A check that was under way answers after Train was refused: what Train said stays until a setting changes.
+SLOW_CHECKS = """
+window.answered = 0;
+const { check } = sdDreambooth.routes;
+sdDreambooth.routes.check = async (...asked) => {
+    const found = await check(...asked);
+    await new Promise((done) => (window.answerNow = done));
+    window.answered += 1;
+    return found;
+};
+sdDreambooth.plan.check();
+"""
+
+
+def test_a_late_check_does_not_wipe_what_train_said(browser: Chromium, served: Served) -> None:
+    page = served.open(browser)
+    page.js(f"(() => {{ {SLOW_CHECKS} }})()")
+    page.wait("window.answerNow")
+    page.type("#dreambooth_name", "nothing")
+    page.press("#dreambooth_start_train")
+    wrong = """document.querySelector('.dreambooth-start [data-path="concepts.0.folder"].dreambooth-wrong')"""
+    page.wait(wrong)
+    page.js("window.answerNow()")
+    page.wait("window.answered > 0 && !sdDreambooth.store.get('isChecking')")
+    assert page.js(f"Boolean({wrong})")
+    page.js(
+        "sdDreambooth.store.put('values', {...sdDreambooth.store.get('values'), 'rates.learning_rate': 2e-4})"
+    )
+    page.wait("window.answerNow")
+    page.wait(f"(window.answerNow(), !{wrong})")
