@@ -35,6 +35,11 @@ SD1 = UNetLayout(
     4, 4, (32, 64, 64, 64), **_FOUR_LEVELS, mid_depth=1, context_width=64, time_width=128, addition_width=0,
     is_linear=False,
 )  # fmt: skip
+# As little as has all kinds of parts: for tests of the loop around a model.
+LEAST_SD1 = UNetLayout(
+    4, 4, (32, 64), ((1,), (0,)), ((0,) * 2, (1,) * 2), mid_depth=1, context_width=64, time_width=128,
+    addition_width=0, is_linear=False,
+)  # fmt: skip
 SD2 = UNetLayout(
     4, 4, (32, 64, 64, 128), **_FOUR_LEVELS, mid_depth=1, context_width=64, time_width=128,
     addition_width=0, is_linear=True,
@@ -62,10 +67,10 @@ def random_tensor(key: str, shape: tuple[int, ...], seed: int) -> Tensor:
     return values / fan_in**0.5
 
 
-def sd1_tensors(seed: int = 0, in_channels: int = 4) -> dict[str, Tensor]:
+def sd1_tensors(seed: int = 0, in_channels: int = 4, layout: UNetLayout = SD1) -> dict[str, Tensor]:
     """SD1; 9 channels make it an inpainting model."""
     text = "cond_stage_model.transformer."
-    unet = replace(SD1, in_channels=in_channels)
+    unet = replace(layout, in_channels=in_channels)
     return {
         **random_tensors("model.diffusion_model.", unet_links(unet), seed),
         **random_tensors("first_stage_model.", vae_links(VAE), seed),
@@ -96,6 +101,12 @@ def sdxl_tensors(seed: int = 0) -> dict[str, Tensor]:
 def tiny_sd1(folder: Path, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Path:
     """A whole SD1 checkpoint of about 15 MB in float32."""
     return save(folder / "tiny-sd1.safetensors", sd1_tensors(seed), dtype)
+
+
+def least_sd1(folder: Path) -> Path:
+    """An SD1 checkpoint of two levels, 9 MB, written once."""
+    path = folder / "least-sd1.safetensors"
+    return path if path.is_file() else save(path, sd1_tensors(layout=LEAST_SD1), torch.float16)
 
 
 def tiny_sd2(folder: Path, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Path:

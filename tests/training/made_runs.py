@@ -1,4 +1,4 @@
-"""Short runs of the bundled miniature, for tests of the whole loop."""
+"""Short runs of a tiny model, for tests of the whole loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lib_dreambooth import settings
-from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.assets.shapes import subject
 from lib_dreambooth.jobs.places import Library
 from lib_dreambooth.jobs.training import TrainingJob
@@ -24,6 +23,7 @@ from lib_dreambooth.runs.states import TENSORS
 from lib_dreambooth.settings.files import review_text
 from lib_dreambooth.training.state import TrainingState
 from lib_dreambooth.training.trainer.desk import Ended
+from tests.models.tiny import least_sd1
 
 NUM_STEPS = 20
 # Small and quiet: 64 px, nothing drawn, nothing saved before the end.
@@ -68,16 +68,17 @@ def joined(*parts: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class MadeRun:
-    """A model on the miniature with the settings of a run, and what was told of it."""
+    """A model on a base with the settings of a run, and what was told of it."""
 
     root: Path
     values: Mapping[str, Any]
     events: list[Event] = field(default_factory=list)
     box: CommandBox | None = None
     num_pictures: int = 8  # one of them held out
-    base: Path = MINI_CHECKPOINT
+    base: Path | None = None  # without one, the least that can be trained
 
     def __post_init__(self) -> None:
+        self.base = self.base or least_sd1(self.root)
         self.library = Library(self.root / "models")
         if not self.pictures.is_dir():
             written = subject.write_subject(self.pictures)
