@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,7 @@ GIVEN_PLACES = {
     torch.ops.aten.gelu_backward.grad_input: "grad_input",
     torch.ops.aten.mul.out: "out",
 }
+ITEM = torch.ops.aten._local_scalar_dense.default
 # Operations that change nothing but what their first argument holds: on `meta` there is nothing to do, and
 # PyTorch takes long for it.
 IN_PLACE = {
@@ -75,6 +77,30 @@ class TooMuch(Exception):
     """More than was to be counted."""
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a part of a pass took: beyond what stood before it, at its peak and after it, and its work.
+
+    `gave` is what it takes to make the like of its result, empty where that cannot be done.
+    """
+
+    peak: Peak
+    left: Peak
+    work: Work
+    gave: Form
+
+
+@dataclass(frozen=True)
+class _Before:
+    """Where a meter stood when a part of a pass began."""
+
+    largest: int
+    peak: Peak
+    held: Peak
+    work: Work
+    often: int
+
+
 @dataclass
 class Meter(TorchDispatchMode):
     """Sums by part while inside; `peak` is the largest sum with its parts. Threads of its own only.
@@ -100,7 +126,8 @@ class Meter(TorchDispatchMode):
         self._sum = sum(self.held)
         self._reserved = 0
         self._since = 0
-        self._plans: dict[Any, tuple[bool, Any, Extra | None]] = {}
+        self._often = OFTEN
+        self._plans: dict[int, tuple[bool, Any, Extra | None, str | None]] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -175,6 +202,47 @@ class Meter(TorchDispatchMode):
         if self.heap is not None:
             self.heap.restart(has_graph=has_graph)
 
+    def begin(self) -> _Before:
+        """A part of a pass begins, to be measured by itself until `end`; a heap's gaps are of the whole."""
+        self._sweep()
+        before = _Before(self.largest, self.peak, tuple(self.held), self.work, self._often)
+        # Nothing in it is seen a second time: every moment counts.
+        self._often = 1
+        self.peak, self.largest, self.work = before.held, self._sum, Work()
+        return before
+
+    def end(self, before: _Before, found: Any) -> Taken:
+        """What was taken since `before`, where `found` came of it."""
+        self.look()
+        self._sweep()
+        peak, left = (_beyond(some, before.held) for some in (self.peak, self.held))
+        taken = Taken(peak, left, self.work, form_of(found))
+        self.work, self._often = before.work + taken.work, before.often
+        if before.largest >= self.largest:
+            self.peak, self.largest = before.peak, before.largest
+        return taken
+
+    def again(self, taken: Taken) -> Any:
+        """As much once more, with the like of its result."""
+        for _ in range(2):
+            total = self._sum + sum(taken.peak)
+            if total <= self.largest:
+                break
+            self._sweep()
+        else:
+            self.largest = total
+            self.peak = tuple(map(operator.add, self.held, taken.peak))
+            if total > self.limit:
+                raise TooMuch
+        work, stood = self.work, tuple(self.held)
+        self.work = Work()
+        found = made_like(taken.gave)
+        self.work = work + taken.work
+        rest = _beyond(taken.left, _beyond(self.held, stood))
+        self.held = [one + more for one, more in zip(self.held, rest, strict=True)]
+        self._sum += sum(rest)
+        return found
+
     def in_pieces(self) -> None:
         """From here on parts of the graph are built a second time, and gone soon."""
         if self.heap is not None:
@@ -194,20 +262,21 @@ class Meter(TorchDispatchMode):
             self.look(extra)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
-            # Numbers that masks are filled with: any will do.
-            return 0.0
-        place = GIVEN_PLACES.get(func)
+        plan = self._plans.get(id(func))
+        if plan is None:
+            name = func.overloadpacket.__name__
+            # By `id`: operations stay where they are, and know their hash slowly.
+            plan = name in VIEWS, MATRIX.get(name), self.extras.get(name), GIVEN_PLACES.get(func)
+            self._plans[id(func)] = plan
+        is_view, matrix, extra, place = plan
         if place is not None and args[0].is_meta:
             # PyTorch 2.1 knows the operation on meta without the place for its result alone.
             found = kwargs[place]
+        elif func is ITEM and args[0].is_meta:
+            # Numbers that masks are filled with: any will do.
+            return 0.0
         else:
             found = RESULTS.of(func, args, kwargs or {})
-        plan = self._plans.get(func)
-        if plan is None:
-            name = func.overloadpacket.__name__
-            plan = self._plans[func] = (name in VIEWS, MATRIX.get(name), self.extras.get(name))
-        is_view, matrix, extra = plan
         if is_view:
             return found
         if self.heap is not None:
@@ -232,7 +301,7 @@ class Meter(TorchDispatchMode):
             self.look(extra(args, found))
         elif self._sum > self.largest:
             # What is large for a moment alone is not passed over.
-            if self._since >= OFTEN or touched * LARGE > self._sum:
+            if self._since >= self._often or touched * LARGE > self._sum:
                 self.look()
             elif self.heap is not None:
                 self._note(0)
@@ -297,24 +366,28 @@ class Meter(TorchDispatchMode):
             raise TooMuch
 
 
+def _beyond(some: Sequence[int], others: Sequence[int]) -> Peak:
+    return tuple(map(operator.sub, some, others))
+
+
 class Results:
     """What operations on `meta` give, remembered by what they were given: PyTorch works that out slowly."""
 
     def __init__(self) -> None:
         self._forms: dict[Any, Any] = {}
-        self._ways: dict[Any, str] = {}
+        self._ways: dict[int, str] = {}
 
     def of(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """What the operation gives."""
-        way = self._ways.get(func)
+        way = self._ways.get(id(func))
         if way is None:
-            way = self._ways[func] = _way(func)
+            way = self._ways[id(func)] = _way(func)
         if way == SAME and args[0].is_meta:
             return args[0]
         if way != NEW:
             return func(*args, **kwargs)
         try:
-            key = (func, _mark(args), _mark(tuple(kwargs.items())) if kwargs else None)
+            key = (id(func), mark(args), mark(tuple(kwargs.items())) if kwargs else None)
             form = self._forms.get(key)
         except TypeError:
             return func(*args, **kwargs)
@@ -324,9 +397,9 @@ class Results:
             found = func(*args, **kwargs)
             if len(self._forms) >= MOST_FORMS:
                 self._forms.clear()
-            self._forms[key] = _form(found)
+            self._forms[key] = form_of(found)
             return found
-        return _made(form) if form else func(*args, **kwargs)
+        return made_like(form) if form else func(*args, **kwargs)
 
 
 # What an operation gives: something new, its first argument with other contents, or anything else.
@@ -345,32 +418,33 @@ def _way(func: Any) -> str:
 MOST_FORMS = 50_000
 
 
-def _mark(value: Any) -> Any:
+def mark(value: Any) -> Any:
     """Everything about a value that a result's form depends on; TypeError for what is not on `meta`."""
     if isinstance(value, Tensor):
         if not value.is_meta:
             raise TypeError
         return value.dtype, value.shape, value.stride()
     if isinstance(value, (tuple, list)):
-        return tuple(map(_mark, value))
+        return tuple(map(mark, value))
     return type(value), value
 
 
-def _form(found: Any) -> Form:
+def form_of(found: Any) -> Form:
     """What it takes to make the like; empty where that cannot be done."""
     if isinstance(found, Tensor):
-        made = torch.empty_strided(found.shape, found.stride(), dtype=found.dtype, device="meta")
-        is_like = found.is_meta and made.untyped_storage().nbytes() == found.untyped_storage().nbytes()
+        last = sum((size - 1) * stride for size, stride in zip(found.shape, found.stride(), strict=True))
+        num_bytes = (last + 1) * found.element_size() if found.numel() else 0
+        is_like = found.is_meta and num_bytes == found.untyped_storage().nbytes()
         return shape_of(found) if is_like else ()
     if isinstance(found, tuple) and all(one is None or isinstance(one, Tensor) for one in found):
-        forms = tuple(None if one is None else _form(one) for one in found)
+        forms = tuple(None if one is None else form_of(one) for one in found)
         return () if () in forms else (forms,)
     return ()
 
 
-def _made(form: Form) -> Any:
+def made_like(form: Form) -> Any:
     if len(form) == 1:
-        return tuple(None if one is None else _made(one) for one in form[0])
+        return tuple(None if one is None else made_like(one) for one in form[0])
     return torch.empty_strided(form[0], form[1], dtype=form[2], device="meta")
 
 

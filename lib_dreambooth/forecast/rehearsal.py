@@ -17,10 +17,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lib_dreambooth.adapters.attached import Attached
 from lib_dreambooth.adapters.build import attach_weights
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.planning import Ground, trained_parts
 from lib_dreambooth.adapters.words import WORDS
+from lib_dreambooth.forecast.alike import once_for_alike
 from lib_dreambooth.forecast.casting import Casting
 from lib_dreambooth.forecast.heap import Heap
 from lib_dreambooth.forecast.meter import (
@@ -314,7 +316,7 @@ class Rehearsal:
         if key not in self._passed:
             if self.trained is not None:
                 self.trained.training(False)
-            with torch.no_grad(), meter, Casting(meter, compute, self.scene.kind):
+            with torch.no_grad(), meter, Casting(meter, compute, self.scene.kind), self._alike(meter):
                 meter.restart()
                 do()
             moving = tuple(one - there for one, there in zip(meter.peak, standing, strict=True))
@@ -323,6 +325,17 @@ class Rehearsal:
         meter.close()
         peak = tuple(one + there for one, there in zip(found.peak, standing, strict=True))
         return replace(found, peak=peak)
+
+    def _alike(self, meter: Meter) -> AbstractContextManager[None]:
+        """Blocks that are alike are gone through once, where no heap is followed."""
+        if meter.heap is not None:
+            return contextlib.nullcontext()
+        beside = {}
+        if isinstance(self.trained, Attached):
+            for target, network in self.trained.adapters.items():
+                weights = [(one.shape, one.dtype) for _, one in network.named_parameters()]
+                beside[id(self.trained.layer(target))] = type(network), *weights
+        return once_for_alike(self.model.modules.values(), meter, beside)
 
     def _meter(self, limit: float = math.inf) -> Meter:
         heap = Heap() if self.scene.kind == "cpu" else None
