@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -15,13 +16,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lib_dreambooth.base import files
 from lib_dreambooth.base.errors import UserError
-from lib_dreambooth.environments import additions, notes, pip
+from lib_dreambooth.environments import additions, notes, pip, settled
 from lib_dreambooth.environments.additions import Addition, Host
 
 Say = Callable[[str], None]
 
-NOTES = Path(__file__).resolve().parents[2] / notes.FILE_NAME
+ROOT = Path(__file__).resolve().parents[2]
+NOTES = ROOT / notes.FILE_NAME
 PIP_TIMEOUT_S = 20
 PIP_RETRIES = 1
 VERSION = re.compile(r"\d+(\.\d+)*[A-Za-z0-9.+!_-]*")
@@ -29,9 +32,17 @@ VERSION = re.compile(r"\d+(\.\d+)*[A-Za-z0-9.+!_-]*")
 NO_FILE = UserError("The package index has no file of it for this Python and system.", code="no-such-package")
 
 
-def run(say: Say, notes_path: Path = NOTES) -> None:
-    """Adds what is missing and says what stays off. With nothing to add: no pip, no network, no output."""
+def run(say: Say, notes_path: Path = NOTES, settled_path: Path | None = None) -> None:
+    """Adds what is missing and says what stays off. With nothing to add: no pip, no network, no output.
+
+    That it was so is left at `settled_path` for the next launch.
+    """
+    # Before looking: what is put there meanwhile is looked for next time.
+    marks = settled.marks()
     planned = additions.plan(this_host())
+    if settled_path is not None and not planned.add and not planned.off:
+        with contextlib.suppress(UserError, OSError):
+            files.write_text(settled_path, marks)
     for off in planned.off:
         say(off.sentence())
     wanted, given_up = notes.split(planned.add, notes.read(notes_path), time.time())
