@@ -12,7 +12,7 @@ def make_pictures(folder: Path, count: int, side: int) -> None:
     import numpy
     from PIL import Image
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         chance = numpy.random.default_rng(number)
         coarse = chance.integers(0, 256, (8, 8, 3), dtype=numpy.uint8)

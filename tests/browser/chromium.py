@@ -220,7 +220,7 @@ class Page:
         """A click with the mouse, on a button that is ready to be pressed."""
         found = json.dumps(selector)
         self.wait(f"document.querySelector({found}) && !document.querySelector({found}).disabled", timeout_s)
-        x, y, hit = 0.0, 0.0, "nothing"
+        hit = "nothing"
         for _ in range(MOST_TRIES):
             x, y = self.place(selector, timeout_s)
             hit = self.js(
@@ -229,14 +229,30 @@ class Page:
                 const isReached = one === top || one.contains(top) || Boolean(top && top.contains(one));
                 return isReached ? "" : String(top && top.outerHTML).slice(0, 200);}})()"""
             )
-            if not hit:
-                break
-            # It may have been on its way to another place.
-            time.sleep(POLL_S)
-        if hit:
-            raise Failed(f"{selector} lies under {hit}")
+            if hit:
+                # It may have been on its way to another place.
+                time.sleep(POLL_S)
+            elif self._clicked(found, x, y):
+                return
+            else:
+                hit = "what came between looking and pressing"
+        raise Failed(f"{selector} lies under {hit}")
+
+    def _clicked(self, found: str, x: float, y: float) -> bool:
+        """Presses there; whether it reached what was meant: a page that is at work moves under the mouse."""
+        self.js(
+            f"""(() => {{window.pressedWell = null;
+            document.addEventListener("click", (event) => {{const one = document.querySelector({found});
+            window.pressedWell = !one || one.contains(event.target) || event.target.contains(one);}},
+            {{capture: true, once: true}});}})()"""
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        try:
+            return self.js("window.pressedWell") is not False
+        except Failed:
+            # It led to another page.
+            return True
 
     def press_text(self, text: str, within: str = "body", timeout_s: float = 20) -> None:
         """A click on the visible button with these words."""
