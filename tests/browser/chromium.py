@@ -227,29 +227,25 @@ class Page:
                 f"""(() => {{const one = document.querySelector({found});
                 const top = document.elementFromPoint({x}, {y});
                 const isReached = one === top || one.contains(top) || Boolean(top && top.contains(one));
-                return isReached ? "" : String(top && top.outerHTML).slice(0, 200);}})()"""
+                if (!isReached) return String(top && top.outerHTML).slice(0, 200);
+                window.isMissed = false;
+                const look = ({{target}}) => {{const now = document.querySelector({found});
+                window.isMissed = Boolean(now) && target !== top && !now.contains(target);}};
+                document.addEventListener("click", look, {{capture: true, once: true}});
+                return "";}})()"""
             )
-            if hit:
-                # It may have been on its way to another place.
-                time.sleep(POLL_S)
-            elif self._clicked(found, x, y):
+            if not hit and self._clicked(x, y):
                 return
-            else:
-                hit = "what came between looking and pressing"
-        raise Failed(f"{selector} lies under {hit}")
+            # It may have been on its way to another place.
+            time.sleep(POLL_S)
+        raise Failed(f"{selector} lies under {hit or 'what came between looking and pressing'}")
 
-    def _clicked(self, found: str, x: float, y: float) -> bool:
-        """Presses there; whether it reached what was meant: a page that is at work moves under the mouse."""
-        self.js(
-            f"""(() => {{window.pressedWell = null;
-            document.addEventListener("click", (event) => {{const one = document.querySelector({found});
-            window.pressedWell = !one || one.contains(event.target) || event.target.contains(one);}},
-            {{capture: true, once: true}});}})()"""
-        )
+    def _clicked(self, x: float, y: float) -> bool:
+        """Presses there; False where a page at work moved under the mouse meanwhile."""
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         try:
-            return self.js("window.pressedWell") is not False
+            return self.js("window.isMissed") is not True
         except Failed:
             # It led to another page.
             return True
