@@ -73,7 +73,8 @@ def test_every_field_tells_what_is_wrong_with_it(browser: Chromium, served: Serv
     assert [path for path, text in found.items() if len(text) < 10 or text.startswith(path)] == []
     # Train says how many there are.
     page.press("#dreambooth_tab_training")
-    assert f"{len(values)} settings need attention" in page.text("#dreambooth_panel_training")
+    line = json.dumps(f"{len(values)} settings need attention")
+    page.wait(f"document.querySelector('#dreambooth_panel_training').innerText.includes({line})")
     assert page.errors == []
     page.close()
 
