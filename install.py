@@ -32,14 +32,12 @@ def main():
     try:
         from lib_dreambooth.environments import settled
 
-        last = os.path.join(ROOT, ".install-settled")
+        last = os.path.join(ROOT, settled.FILE_NAME)
         if settled.is_settled(last):
             return
-        from pathlib import Path
-
         from lib_dreambooth.environments import installer
 
-        installer.run(say, settled_path=Path(last))
+        installer.run(say, settled_path=last)
     except Exception:  # noqa: BLE001 - the edge of this process: the WebUI must start whatever is wrong here
         say("adding packages failed; the WebUI is as it was. Please report this:")
         traceback.print_exc(file=sys.stdout)

@@ -23,8 +23,7 @@ from lib_dreambooth.environments.additions import Addition, Host
 
 Say = Callable[[str], None]
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTES = ROOT / notes.FILE_NAME
+NOTES = Path(__file__).resolve().parents[2] / notes.FILE_NAME
 PIP_TIMEOUT_S = 20
 PIP_RETRIES = 1
 VERSION = re.compile(r"\d+(\.\d+)*[A-Za-z0-9.+!_-]*")
@@ -32,7 +31,7 @@ VERSION = re.compile(r"\d+(\.\d+)*[A-Za-z0-9.+!_-]*")
 NO_FILE = UserError("The package index has no file of it for this Python and system.", code="no-such-package")
 
 
-def run(say: Say, notes_path: Path = NOTES, settled_path: Path | None = None) -> None:
+def run(say: Say, notes_path: Path = NOTES, settled_path: Path | str | None = None) -> None:
     """Adds what is missing and says what stays off. With nothing to add: no pip, no network, no output.
 
     That it was so is left at `settled_path` for the next launch.

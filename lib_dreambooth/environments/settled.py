@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+FILE_NAME = ".install-settled"
 TABLE = os.path.join(os.path.dirname(__file__), "additions.py")  # noqa: PTH118, PTH120 - pathlib costs more than all of this
 PACKAGES = ("site-packages", "dist-packages")
 

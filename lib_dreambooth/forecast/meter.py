@@ -224,24 +224,21 @@ class Meter(TorchDispatchMode):
 
     def again(self, taken: Taken) -> Any:
         """As much once more, with the like of its result."""
-        for _ in range(2):
-            total = self._sum + sum(taken.peak)
-            if total <= self.largest:
-                break
-            self._sweep()
-        else:
-            self.largest = total
-            self.peak = tuple(map(operator.add, self.held, taken.peak))
-            if total > self.limit:
-                raise TooMuch
+        self._sweep()
+        self._shift(taken.peak)
+        self.look()
+        self._shift(_beyond((0,) * len(PARTS), taken.peak))
         work, stood = self.work, tuple(self.held)
         self.work = Work()
         found = made_like(taken.gave)
         self.work = work + taken.work
-        rest = _beyond(taken.left, _beyond(self.held, stood))
-        self.held = [one + more for one, more in zip(self.held, rest, strict=True)]
-        self._sum += sum(rest)
+        self._shift(_beyond(taken.left, _beyond(self.held, stood)))
         return found
+
+    def _shift(self, more: Peak) -> None:
+        """So much more is held, by part, without a storage for it."""
+        self.held = list(map(operator.add, self.held, more))
+        self._sum += sum(more)
 
     def in_pieces(self) -> None:
         """From here on parts of the graph are built a second time, and gone soon."""
