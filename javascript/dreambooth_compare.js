@@ -115,7 +115,7 @@
                 el(
                     "div",
                     { class: "dreambooth-card dreambooth-sheet-made" },
-                    db.pictures.figure(one.url, one.text.split("\n")[0]),
+                    db.pictures.figure(one.url, one.text.split("\n")[0], one),
                     el("div", { class: "dreambooth-row" }, el("span", { class: "dreambooth-hint" }, db.text.time(one.time)), button(t("Delete"), async () => {
                         await db.routes.deleteComparison(model, one.id);
                         await showSheets(model);

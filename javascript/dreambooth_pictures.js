@@ -3,14 +3,16 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
 
-    function figure(source, caption, more) {
+    // Keeps the picture's place before it is there, by its size or as a square: what stands below must not move under a
+    // hand.
+    function figure(source, caption, size) {
         const { el, picture } = db.dom;
+        const place = size && size.width ? { style: `width:${size.width}px;aspect-ratio:${size.width} / ${size.height}` } : {};
         return el(
             "figure",
             { class: "dreambooth-figure" },
-            el("button", { type: "button", class: "dreambooth-enlarge", title: db.words.t("Enlarge"), onclick: () => enlarge(source, caption) }, picture(source, caption)),
+            el("button", { type: "button", class: "dreambooth-enlarge", title: db.words.t("Enlarge"), onclick: () => enlarge(source, caption) }, picture(source, caption, place)),
             caption ? el("figcaption", { title: caption }, caption) : null,
-            more || null,
         );
     }
 

@@ -47,12 +47,17 @@ def save_picture(path: Path | str, picture: Image.Image, text: str) -> None:
 
 def text_in(path: Path | str) -> str:
     """The text of a picture; empty where it has none, or cannot be read."""
+    return text_and_size(path)[0]
+
+
+def text_and_size(path: Path | str) -> tuple[str, tuple[int, int]]:
+    """The text of a picture and its width and height; nothing and (0, 0) where it cannot be read."""
     try:
         with Image.open(path) as picture:
-            found = picture.info.get("parameters", "")
+            found, size = picture.info.get("parameters", ""), picture.size
     except (OSError, ValueError, SyntaxError):
-        return ""
-    return found if isinstance(found, str) else ""
+        return "", (0, 0)
+    return found if isinstance(found, str) else "", size
 
 
 def with_tag(text: str, tag: str) -> str:

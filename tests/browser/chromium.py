@@ -32,6 +32,8 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 POLL_S = 0.05
+# Longer than a machine full of other work stands still.
+PATIENCE_S = 90.0
 MOST_TRIES = 20
 TYPED = {"Enter": "\r", " ": " "}
 # The protocol is spoken on the descriptors 3 and 4 of the browser; a shell takes no others above 9.
@@ -87,7 +89,9 @@ class Chromium:
             self._answers[message["id"]] = message
             self._arrived.notify_all()
 
-    def send(self, method: str, session: str = "", timeout_s: float = 30, **values: Any) -> dict[str, Any]:
+    def send(
+        self, method: str, session: str = "", timeout_s: float = PATIENCE_S, **values: Any
+    ) -> dict[str, Any]:
         """Asks the browser something and waits for the answer."""
         with self._arrived:
             self._number += 1
@@ -158,8 +162,10 @@ class Page:
         self.send("Page.navigate", url=url)
 
     def reload(self) -> None:
+        """The page made anew; the old one goes on until the new one is on its way."""
+        self.js("window.isOld = true")
         self.send("Page.reload")
-        time.sleep(0.3)
+        self.wait("!window.isOld")
 
     def resize(self, width: int, height: int) -> None:
         self.send(
@@ -180,7 +186,7 @@ class Page:
             raise Failed(details.get("exception", {}).get("description") or details["text"])
         return answer["result"].get("value")
 
-    def wait(self, expression: str, timeout_s: float = 20) -> None:
+    def wait(self, expression: str, timeout_s: float = PATIENCE_S) -> None:
         """Waits until an expression is true; a page on its way to the next one counts as not yet."""
         end = time.monotonic() + timeout_s
         last: object = None
@@ -194,7 +200,7 @@ class Page:
             time.sleep(POLL_S)
         raise Failed(f"not within {timeout_s} s: {expression} (last: {last}; errors: {self.errors[-3:]})")
 
-    def place(self, selector: str, timeout_s: float = 20) -> tuple[float, float]:
+    def place(self, selector: str, timeout_s: float = PATIENCE_S) -> tuple[float, float]:
         """The middle of what a selector finds, scrolled into sight; it has to be visible and reachable."""
         found = json.dumps(selector)
         self.wait(
@@ -216,7 +222,7 @@ class Page:
             )
         )
 
-    def press(self, selector: str, timeout_s: float = 20) -> None:
+    def press(self, selector: str, timeout_s: float = PATIENCE_S) -> None:
         """A click with the mouse, on a button that is ready to be pressed."""
         found = json.dumps(selector)
         self.wait(f"document.querySelector({found}) && !document.querySelector({found}).disabled", timeout_s)
@@ -250,7 +256,7 @@ class Page:
             # It led to another page.
             return True
 
-    def press_text(self, text: str, within: str = "body", timeout_s: float = 20) -> None:
+    def press_text(self, text: str, within: str = "body", timeout_s: float = PATIENCE_S) -> None:
         """A click on the visible button with these words."""
         self.wait(
             f"""(() => {{

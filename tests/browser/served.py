@@ -68,9 +68,9 @@ class Served:
 
 def ready(page: Page) -> None:
     """Waits until the page has come together."""
-    page.wait("document.querySelector('#dreambooth_panel_start')", 60)
+    page.wait("document.querySelector('#dreambooth_panel_start')")
     page.wait("document.querySelectorAll('#dreambooth_base option').length > 0")
-    page.wait("window.sdDreambooth.store.get('isChecking') === false", 60)
+    page.wait("window.sdDreambooth.store.get('isChecking') === false")
 
 
 def in_language(page: Page, language: str) -> None:

@@ -32,7 +32,7 @@ def opened(browser: Chromium, served: Served, folder: Path, theme: str = "light"
 
 def looked_at(page: Page, count: int) -> None:
     page.press("#dreambooth_look")
-    page.wait(f"document.querySelectorAll('.dreambooth-item').length === {count}", 60)
+    page.wait(f"document.querySelectorAll('.dreambooth-item').length === {count}")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -100,13 +100,13 @@ def test_edits_reach_every_concept_and_are_taken_back(
     page.type("#dreambooth_caption_old", "ring")
     page.type("#dreambooth_caption_new", "hoop")
     page.press("#dreambooth_caption_show")
-    page.wait("document.querySelectorAll('.dreambooth-captions tbody tr').length === 16", 30)
+    page.wait("document.querySelectorAll('.dreambooth-captions tbody tr').length === 16")
     kept_picture(page, "captions-edit")
     page.press("#dreambooth_caption_apply")
-    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('16 captions')", 30)
+    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('16 captions')")
     assert all(b"hoop" in path.read_bytes() for path in before)
     page.press("#dreambooth_caption_undo")
-    page.wait("document.querySelector('.dreambooth-captions').innerText.includes('Taken back')", 30)
+    page.wait("document.querySelector('.dreambooth-captions').innerText.includes('Taken back')")
     assert {path: path.read_bytes() for path in before} == before
     assert page.errors == []
     page.close()
@@ -165,11 +165,11 @@ def test_a_tagger_writes_captions(browser: Chromium, served: Served, pictures: P
     )
     kept_picture(page, "tagger")
     page.press("#dreambooth_tagger_write")
-    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('8 captions are changed')", 60)
+    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('8 captions are changed')")
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.txt")]
     assert len(texts) == 8 and all(text.startswith("zwx ring, ") for text in texts)
     page.press("#dreambooth_caption_undo")
-    page.wait("document.querySelector('.dreambooth-captions').innerText.includes('Taken back')", 30)
+    page.wait("document.querySelector('.dreambooth-captions').innerText.includes('Taken back')")
     assert list(folder.glob("*.txt")) == []
     assert page.errors == []
     page.close()
@@ -182,7 +182,7 @@ def test_class_pictures_are_drawn_without_a_training(
     page.js("sdDreambooth.store.put('newName', 'classes')")
     page.press("#dreambooth_draw_classes")
     # What they are for is not said yet.
-    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('class pictures are off')", 60)
+    page.wait("document.querySelector('.dreambooth-saying').innerText.includes('class pictures are off')")
     page.js(
         """Object.entries({"class_pictures.relation": "mixed", "class_pictures.total": 2,
         "class_pictures.steps": 1, "concepts.0.class_prompt": "a ring", "pictures.resolution": "64"})
@@ -190,7 +190,7 @@ def test_class_pictures_are_drawn_without_a_training(
     )
     page.press("#dreambooth_draw_classes")
     said = "document.querySelector('.dreambooth-saying').innerText"
-    page.wait(f"{said}.includes('2 class pictures were drawn; classes has 2.')", 90)
+    page.wait(f"{said}.includes('2 class pictures were drawn; classes has 2.')")
     assert page.js("sdDreambooth.schema.value('class_pictures.draw')") is True
     folder = served.host.paths.dreambooth / "classes"
     assert len(list((folder / "class_images").glob("*.png"))) == 2

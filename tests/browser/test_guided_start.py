@@ -52,19 +52,19 @@ def test_pictures_become_a_network(browser: Chromium, served: Served, pictures: 
     )
     page.js(f"sdDreambooth.words.use({json.dumps(catalogue('en'))}); sdDreambooth.plan.check()")
     set_field(page, "network.include", "unet.middel*")
-    page.wait("sdDreambooth.store.get('problems').some((one) => one.where === 'network.include')", 60)
+    page.wait("sdDreambooth.store.get('problems').some((one) => one.where === 'network.include')")
     assert "`unet.mid_block" in page.js("sdDreambooth.store.get('problems')[0].todo")
     set_field(page, "network.include", "")
-    page.wait("!sdDreambooth.store.get('problems').length", 60)
+    page.wait("!sdDreambooth.store.get('problems').length")
     show(page, "start")
     kept_picture(page, "start")
 
     page.press("#dreambooth_start_train")
-    page.wait("document.querySelector('#dreambooth_panel_progress').checkVisibility()", 60)
+    page.wait("document.querySelector('#dreambooth_panel_progress').checkVisibility()")
     page.wait(f"{RUN} && {RUN}.losses.length > 2", 120)
     page.reload()
     ready(page)
-    page.wait(f"{RUN} && {RUN}.losses.length > 2", 60)
+    page.wait(f"{RUN} && {RUN}.losses.length > 2")
     assert page.js(f"{RUN}.model") == "ring"
     page.wait(f"{RUN}.finished", 240)
     assert page.js(f"{RUN}.finished.outcome") == "done"

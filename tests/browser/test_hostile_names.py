@@ -32,7 +32,7 @@ def test_pictures_and_captions_are_text(browser: Chromium, served: Served, tmp_p
     set_field(page, "concepts.0.token", SCRIPT)
     show(page, "dataset")
     page.press("#dreambooth_look")
-    page.wait("document.querySelectorAll('.dreambooth-item').length === 8", 60)
+    page.wait("document.querySelectorAll('.dreambooth-item').length === 8")
     shown = page.text(".dreambooth-dataset")
     assert f"{MARKUP}.png" in shown
     assert SCRIPT in shown

@@ -24,7 +24,7 @@ def test_create_from_the_hub(browser: Chromium, served: Served, monkeypatch: pyt
         page.wait("document.querySelector('dialog.dreambooth-dialog')")
         assert "me/mini" in page.text("dialog.dreambooth-dialog")
         page.press_text("Download", "dialog.dreambooth-dialog")
-        page.wait("sdDreambooth.store.get('model') === 'fetched'", 60)
+        page.wait("sdDreambooth.store.get('model') === 'fetched'")
         bases = page.js("sdDreambooth.store.get('bases').map((one) => one.name)")
         assert "from-the-hub.safetensors" in bases
         assert page.errors == []

@@ -72,15 +72,15 @@ def train(page: Page, kind: str, pictures: Path, steps: int = STEPS, *, is_watch
         "logging.every": "1",
     }.items():
         set_field(page, path, value)
-    page.wait("sdDreambooth.store.get('plan') && sdDreambooth.store.get('plan').total_steps", 60)
+    page.wait("sdDreambooth.store.get('plan') && sdDreambooth.store.get('plan').total_steps")
     page.press("#dreambooth_train")
-    page.wait(f"{RUN} && {RUN}.model === '{name}'", 60)
+    page.wait(f"{RUN} && {RUN}.model === '{name}'")
     if not is_watched:
         return name
     page.wait(f"{RUN}.finished", 300)
     assert page.js(f"{RUN}.finished.outcome") == "done", page.js(f"{RUN}.finished")
     show(page, "results")
-    page.wait("document.querySelectorAll('.dreambooth-result').length > 0", 60)
+    page.wait("document.querySelectorAll('.dreambooth-result').length > 0")
     return name
 
 
@@ -88,8 +88,8 @@ def send(page: Page, kind: str) -> None:
     """Presses the button of the newest file of a kind."""
     name = page.js(f"sdDreambooth.store.get('results').find((one) => one.kind === '{kind}').name")
     page.press_text("Send to txt2img", f'.dreambooth-result[data-name="{name}"]')
-    page.wait("document.querySelector('#tab_txt2img').checkVisibility()", 60)
-    page.wait("!document.querySelector('#txt2img_prompt textarea').value.includes('Steps:')", 30)
+    page.wait("document.querySelector('#tab_txt2img').checkVisibility()")
+    page.wait("!document.querySelector('#txt2img_prompt textarea').value.includes('Steps:')")
 
 
 def form(page: Page) -> dict[str, object]:
@@ -110,7 +110,7 @@ def draw(page: Page) -> str:
     """Presses Generate; the picture has to be that of the preview. Gives the text under it."""
     page.press("#txt2img_generate")
     page.wait("document.querySelector('#html_info_txt2img').innerText.includes('Steps: 5')", 300)
-    page.wait("(document.querySelector('#txt2img_gallery img') || {}).naturalWidth > 0", 60)
+    page.wait("(document.querySelector('#txt2img_gallery img') || {}).naturalWidth > 0")
     drawn = pixels(page, "document.querySelector('#txt2img_gallery img').src")
     preview = pixels(page, "sdDreambooth.store.get('samples').slice(-1)[0].url")
     assert webui.psnr(drawn, preview) > LIKE_DB
@@ -183,7 +183,7 @@ def test_a_run_outlives_reload_ui_while_others_look_and_draw(
     page.wait(f"{RUN}.step > 0", 120)
     other = browser.open(webui.WEBUI_URL, (1280, 1000))
     tab(other)
-    other.wait(f"{RUN} && {RUN}.model === '{name}' && {RUN}.step > 0", 60)
+    other.wait(f"{RUN} && {RUN}.model === '{name}' && {RUN}.step > 0")
 
     # A picture by the WebUI's own button, while the training goes on.
     other.press_text("txt2img", "#tabs > .tab-nav")
@@ -201,12 +201,12 @@ def test_a_run_outlives_reload_ui_while_others_look_and_draw(
     page.js("window.isOld = true; document.getElementById('settings_restart_gradio').click()")
     page.wait("!window.isOld && document.querySelector('#txt2img_prompt textarea')", 120)
     tab(page)
-    page.wait(f"{RUN} && {RUN}.model === '{name}'", 60)
+    page.wait(f"{RUN} && {RUN}.model === '{name}'")
     assert page.js(f"{RUN}.losses[0][0]") == 1
     page.wait(f"{RUN}.finished", 300)
     assert page.js(f"[{RUN}.finished.outcome, {RUN}.step]") == ["done", steps]
     assert page.js(f"{RUN}.losses.map((one) => one[0])") == list(range(1, steps + 1))
     assert drawn_at < steps
     # Whoever looked on from another browser sees it, too, a while after the server is there again.
-    other.wait(f"{RUN}.finished", 60)
+    other.wait(f"{RUN}.finished")
     other.close()

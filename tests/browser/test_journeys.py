@@ -110,7 +110,7 @@ def japanese_webui(browser: Chromium, tmp_path: Path) -> Iterator[Place]:
         page = browser.open(webui.WEBUI_URL)
         page.wait("document.querySelector('#txt2img_prompt textarea')", 120)
         page.js("document.getElementById('settings_restart_gradio').click()")
-        page.wait("document.body.innerText.trim() === 'Reloading...'", 30)
+        page.wait("document.body.innerText.trim() === 'Reloading...'")
         page.wait("document.querySelector('#txt2img_prompt textarea')", 120)
         page.close()
         if language == JAPANESE:

@@ -108,7 +108,7 @@ def test_a_run_is_started_by_keys_alone(
         page.send("Input.insertText", text=text)
     to(page, "#dreambooth_start_train")
     page.key(" ", 32)
-    page.wait("sdDreambooth.store.get('queue').entries.length === 1", 60)
+    page.wait("sdDreambooth.store.get('queue').entries.length === 1")
     (entry,) = served.worker.queue.line().entries
     assert entry.model == "by keys" and 'token = "zwx"' in entry.settings
     # And taken out of the queue again.

@@ -27,15 +27,15 @@ def begin(page: Page, name: str, folder: Path, steps: int = LONG) -> None:
         db.store.put("values", db.schema.flat({json.dumps(settings)}));}})()"""
     )
     page.press("#dreambooth_train")
-    page.wait(f"{RUN} && {RUN}.model === {json.dumps(name)} && {RUN}.step > 2", 90)
+    page.wait(f"{RUN} && {RUN}.model === {json.dumps(name)} && {RUN}.step > 2")
 
 
 def stop(page: Page, way: str) -> None:
     """Cancels in one of the three ways."""
     page.press("#dreambooth_cancel")
     page.press_text(way, ".dreambooth-dialog")
-    page.wait(f"{RUN}.finished", 60)
-    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
+    page.wait(f"{RUN}.finished")
+    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')")
 
 
 def again(page: Page, way: str) -> str:
@@ -69,7 +69,7 @@ def test_a_run_is_paused_stopped_and_taken_up_again(
     page.press("#dreambooth_wanted_checkpoint")
     page.press("#dreambooth_make_wanted")
     kinds = "(sdDreambooth.store.get('results') || []).filter((one) => one.preview).map((one) => one.kind)"
-    page.wait(f"['adapter', 'checkpoint'].every((one) => {kinds}.includes(one))", 60)
+    page.wait(f"['adapter', 'checkpoint'].every((one) => {kinds}.includes(one))")
     assert page.js(f"{RUN}.finished") is None
 
     stop(page, "At the end of this epoch, and save")
@@ -77,7 +77,7 @@ def test_a_run_is_paused_stopped_and_taken_up_again(
     assert epoch == ["done", 0]
     before = page.js(f"{RUN}.step")
     assert f"long was trained before: {before:,} steps." in again(page, "rest")
-    page.wait(f"!{RUN}.finished && {RUN}.step > {before}", 60)
+    page.wait(f"!{RUN}.finished && {RUN}.step > {before}")
     stop(page, "After this step, and save")
     assert page.js(f"{RUN}.finished.outcome") == "cancelled"
     before = page.js(f"{RUN}.step")
@@ -92,12 +92,12 @@ def test_a_run_is_paused_stopped_and_taken_up_again(
     assert f"{before:,} of {LONG:,} steps are saved" in told and "Learning Rate = 0.0005" in told
     page.type("#dreambooth_more_steps", "3")
     page.press("#dreambooth_again_more")
-    page.wait(f"{RUN}.finished && {RUN}.step === {before + 3}", 60)
+    page.wait(f"{RUN}.finished && {RUN}.step === {before + 3}")
     assert page.js(f"{RUN}.rates.unet.slice(-1)[0]") == [before + 3, 5e-4]
-    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
+    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')")
 
     again(page, "over")
-    page.wait(f"!{RUN}.finished && {RUN}.step > 0 && {RUN}.step < {before}", 60)
+    page.wait(f"!{RUN}.finished && {RUN}.step > 0 && {RUN}.step < {before}")
     files = served.host.paths.adapters.rglob("long*.safetensors")
     saved = {path.name for path in files}
     stop(page, "At once, without saving")
@@ -112,7 +112,7 @@ def test_nothing_is_done_unasked_and_more_is_made_of_a_run(
 ) -> None:
     page = served.open(browser)
     begin(page, "few", pictures, 4)
-    page.wait(f"{RUN}.finished && {QUEUE}.every((one) => one.status === 'ended')", 60)
+    page.wait(f"{RUN}.finished && {QUEUE}.every((one) => one.status === 'ended')")
     count = page.js(f"{QUEUE}.length")
     # A question that is closed trains nothing, and the focus is where it was.
     page.press("#dreambooth_train")
@@ -127,11 +127,11 @@ def test_nothing_is_done_unasked_and_more_is_made_of_a_run(
     page.press("#dreambooth_generate")
     page.press("#dreambooth_make_checkpoint")
     made = "(sdDreambooth.store.get('results') || []).filter((one) => one.kind === 'checkpoint')"
-    page.wait(f"{made}.length === 1", 60)
+    page.wait(f"{made}.length === 1")
     assert page.js(f"{made}[0].step") == 4
     # It has a picture beside it.
-    page.wait(f"{made}[0].preview", 60)
-    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')", 30)
+    page.wait(f"{made}[0].preview")
+    page.wait(f"{QUEUE}.every((one) => one.status === 'ended')")
 
     # Again in the queue asks as Train does.
     show(page, "queue")
@@ -146,7 +146,7 @@ def test_nothing_is_done_unasked_and_more_is_made_of_a_run(
     page.press_text("Again", f'.dreambooth-queued[data-id="{row}"]')
     page.type("#dreambooth_more_steps", "2")
     page.press("#dreambooth_again_more")
-    page.wait(f"{QUEUE}.some((one) => one.more_steps === 2 && one.status === 'ended' && one.step === 6)", 60)
+    page.wait(f"{QUEUE}.some((one) => one.more_steps === 2 && one.status === 'ended' && one.step === 6)")
 
     # A copy with another value of a setting, found by its kohya name, once it was asked.
     page.press_text("Duplicate with a change", f'.dreambooth-queued[data-id="{row}"]')
@@ -270,7 +270,7 @@ def test_the_title_follows_and_a_sound_ends_only_where_they_are_wanted(
     show(page, "progress")
     # Both can be switched while a run is under way.
     page.press("#dreambooth_title_option")
-    page.wait("/^● \\d+ % silent$/.test(document.title)", 60)
+    page.wait("/^● \\d+ % silent$/.test(document.title)")
     page.press("#dreambooth_title_option")
     page.wait(f"document.title === {json.dumps(title)}")
     stop(page, "At once, without saving")
@@ -279,7 +279,7 @@ def test_the_title_follows_and_a_sound_ends_only_where_they_are_wanted(
     page.press("#dreambooth_sound_option")
     page.js("sdDreambooth.store.put('model', '')")
     begin(page, "loud", pictures)
-    page.wait("document.title.endsWith(' % loud')", 60)
+    page.wait("document.title.endsWith(' % loud')")
     stop(page, "At once, without saving")
     assert page.js("window.tones") == [660, 880]
     assert page.js("document.title") == title

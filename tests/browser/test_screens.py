@@ -77,7 +77,7 @@ def turn_to(page: Page, panel: str, recipe: Path) -> None:
         )
     if panel == "dataset" and not page.js("document.querySelectorAll('.dreambooth-item').length"):
         page.press("#dreambooth_look")
-        page.wait("document.querySelectorAll('.dreambooth-item').length === 8", 60)
+        page.wait("document.querySelectorAll('.dreambooth-item').length === 8")
     if panel == "import" and not page.js("Boolean(document.querySelector('#dreambooth_take_import'))"):
         page.give_files("#dreambooth_import_file", [recipe])
         page.wait("document.querySelector('#dreambooth_take_import')")
@@ -142,4 +142,4 @@ def settled(page: Page) -> None:
         "document.querySelector('.dreambooth-said')"
         " && !document.querySelector('.dreambooth-small-run').hidden"
     )
-    page.wait("sdDreambooth.store.get('isChecking') === false && sdDreambooth.store.get('plan')", 60)
+    page.wait("sdDreambooth.store.get('isChecking') === false && sdDreambooth.store.get('plan')")

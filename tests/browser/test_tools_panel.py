@@ -9,7 +9,7 @@ import pytest
 from lib_dreambooth.jobs.orders import create_model
 from tests.api.test_tools_routes import write_lora
 from tests.browser.chromium import Chromium, Page
-from tests.browser.served import Served, kept_picture, show
+from tests.browser.served import Served, kept_picture, ready, show
 from tests.jobs.made_runs import MadeRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -48,13 +48,13 @@ def test_merge_and_resize_from_a_card(browser: Chromium, served: Served) -> None
     page.wait("document.querySelector('.dreambooth-sheet')")
     kept_picture(page, "resize-light")
     page.press_text("Resize", ".dreambooth-sheet .dreambooth-row")
-    page.wait(card(f"{FILE}-small", found=True), 60)
+    page.wait(card(f"{FILE}-small", found=True))
     assert "of the change is gone" in page.text(".dreambooth-saying")
     page.press_text("Merge to checkpoint", card(FILE))
     page.wait("document.querySelector('.dreambooth-sheet')")
     kept_picture(page, "merge-light")
     page.press_text("Merge", ".dreambooth-sheet .dreambooth-row")
-    page.wait(card(f"{FILE}-merged", found=True), 60)
+    page.wait(card(f"{FILE}-merged", found=True))
     assert "Checkpoint" in page.text(card(f"{FILE}-merged"))
     names = [path.name for path in served.host.paths.checkpoints.glob("*.safetensors")]
     assert f"{FILE}-merged.safetensors" in names
@@ -64,6 +64,26 @@ def test_merge_and_resize_from_a_card(browser: Chromium, served: Served) -> None
     page.press_text("Merge to checkpoint", card(FILE))
     page.press_text("Merge", ".dreambooth-sheet .dreambooth-row")
     page.wait("document.querySelector('.dreambooth-said-problem')")
+    assert page.errors == []
+    page.close()
+
+
+def test_a_picture_has_its_place_before_it_is_there(browser: Chromium, served: Served) -> None:
+    page = opened(browser, served)
+    page.js(
+        """(() => {const places = {results: null, "sheet-made": {width: 300, height: 200}};
+        for (const [place, size] of Object.entries(places)) {
+        const beside = document.createElement("div");
+        beside.className = `dreambooth-${place} of-the-test`;
+        beside.append(sdDreambooth.pictures.figure("data:,", "", size));
+        document.querySelector("#dreambooth_panel_results").append(beside);}})()"""
+    )
+    boxes = page.js(
+        """[...document.querySelectorAll(".of-the-test img")].map((one) => one.getBoundingClientRect())
+        .map((box) => [box.width, box.height])"""
+    )
+    assert boxes[0][0] == boxes[0][1] > 100
+    assert boxes[1] == [300, 200]
     assert page.errors == []
     page.close()
 
@@ -87,8 +107,9 @@ def test_strengths_side_by_side(browser: Chromium, served: Served, theme: str) -
     page.wait("document.querySelector('.dreambooth-sheet-made img').naturalWidth > 256")
     kept_picture(page, f"compare-{theme}")
     page.reload()
+    ready(page)
     show(page, "results")
-    page.wait(f"document.querySelectorAll('.dreambooth-sheet-made img').length === {before + 1}", 60)
+    page.wait(f"document.querySelectorAll('.dreambooth-sheet-made img').length === {before + 1}")
     page.press_text("Delete", ".dreambooth-sheet-made")
     page.wait(f"document.querySelectorAll('.dreambooth-sheet-made img').length === {before}")
     assert page.errors == []

@@ -28,7 +28,7 @@ def test_two_pages_see_the_same_run(browser: Chromium, served: Served, pictures:
         db.store.put("values", db.schema.flat({json.dumps(settings)}));}})()"""
     )
     first.press("#dreambooth_train")
-    first.wait(f"{RUN} && {RUN}.model === 'shared' && {RUN}.step > 2", 90)
+    first.wait(f"{RUN} && {RUN}.model === 'shared' && {RUN}.step > 2")
     # The other looks at the queue, and follows it live.
     show(second, "queue")
     second.press_text("Look", "#dreambooth_panel_queue")
@@ -52,8 +52,8 @@ def test_two_pages_see_the_same_run(browser: Chromium, served: Served, pictures:
     first.press("#dreambooth_cancel")
     first.press_text("At once, without saving", ".dreambooth-dialog")
     for page in (first, second):
-        page.wait(f"{RUN}.finished", 60)
-        page.wait("sdDreambooth.store.get('queue').entries.every((one) => one.status === 'ended')", 30)
+        page.wait(f"{RUN}.finished")
+        page.wait("sdDreambooth.store.get('queue').entries.every((one) => one.status === 'ended')")
         assert page.errors == []
 
     # One deletes the model that the other has chosen.

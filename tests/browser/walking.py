@@ -75,12 +75,12 @@ class Walk:
 
     def line(self, words: str) -> str:
         """Waits for words in the line above Train, and gives all of that card."""
-        self.page.wait(f"document.querySelector('{LINE}').innerText.includes({json.dumps(words)})", 90)
-        self.page.wait("sdDreambooth.store.get('isChecking') === false", 60)
+        self.page.wait(f"document.querySelector('{LINE}').innerText.includes({json.dumps(words)})")
+        self.page.wait("sdDreambooth.store.get('isChecking') === false")
         return self.page.text(".dreambooth-start .dreambooth-go")
 
     def follow(self, model: str) -> None:
-        self.page.wait(f"{RUN} && {RUN}.model === {json.dumps(model)}", 90)
+        self.page.wait(f"{RUN} && {RUN}.model === {json.dumps(model)}")
 
     def ended(self, model: str, outcome: str = "done") -> None:
         """Waits for the end of a model's run, its report included."""
@@ -88,7 +88,7 @@ class Walk:
         self.page.wait(f"{RUN}.finished", LONG_S)
         assert self.page.js(f"{RUN}.finished.outcome") == outcome, self.page.js(f"{RUN}.finished")
         ours = f"{QUEUE}.filter((one) => one.model === {json.dumps(model)})"
-        self.page.wait(f"{ours}.length && {ours}.every((one) => one.status === 'ended')", 90)
+        self.page.wait(f"{ours}.length && {ours}.every((one) => one.status === 'ended')")
         self.page.wait(f"document.querySelector('.dreambooth-head').textContent.includes({DOING})")
 
     def picture(self, number: int) -> None:
@@ -123,7 +123,7 @@ class Standalone:
         walk.press(".dreambooth-top .dreambooth-button:last-child")
         stands = "document.querySelector('#dreambooth_try_prompt').value"
         chosen = "document.querySelector('#dreambooth_try_base').value"
-        walk.page.wait(f"({stands} + {chosen}).includes({json.dumps(wanted)})", 60)
+        walk.page.wait(f"({stands} + {chosen}).includes({json.dumps(wanted)})")
         return str(walk.page.js(stands))
 
     def draw(self, walk: Walk) -> None:
@@ -164,7 +164,7 @@ class Webui:
         walk.page.wait("document.querySelector('#tab_txt2img').checkVisibility()", 120)
         stands = "document.querySelector('#txt2img_prompt textarea').value"
         chosen = "document.querySelector('#setting_sd_model_checkpoint input').value"
-        walk.page.wait(f"!{stands}.includes('Steps:')", 60)
+        walk.page.wait(f"!{stands}.includes('Steps:')")
         walk.page.wait(f"({stands} + {chosen}).includes({json.dumps(wanted)})", 120)
         return str(walk.page.js(stands))
 
@@ -174,8 +174,8 @@ class Webui:
             walk.page.js(SMALL % side)
         walk.press("#txt2img_generate")
         walk.page.wait("(document.querySelector('#txt2img_gallery img') || {}).naturalWidth > 0", LONG_S)
-        walk.page.wait("document.querySelector('#html_info_txt2img').innerText.includes('Steps:')", 60)
-        walk.page.wait("document.querySelector('#txt2img_interrupt').style.display !== 'block'", 60)
+        walk.page.wait("document.querySelector('#html_info_txt2img').innerText.includes('Steps:')")
+        walk.page.wait("document.querySelector('#txt2img_interrupt').style.display !== 'block'")
 
 
 Place = Standalone | Webui

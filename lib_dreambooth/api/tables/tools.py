@@ -41,11 +41,13 @@ class Adapter(Answer, frozen=True, kw_only=True):
 
 
 class Sheet(Answer, frozen=True, kw_only=True):
-    """A comparison; `text` is its generation text."""
+    """A comparison; `text` is its generation text, its size 0 where it cannot be read."""
 
     id: str
     time: float
     text: str
+    width: int
+    height: int
 
 
 class Merging(Body, frozen=True, kw_only=True):
@@ -215,10 +217,13 @@ def adapters(call: Call) -> list[dict[str, Any]]:
 
 def sheets(call: Call) -> list[dict[str, Any]]:
     from lib_dreambooth.jobs.tooling import sheets_in
-    from lib_dreambooth.sampling.infotext import text_in
+    from lib_dreambooth.sampling.infotext import text_and_size
 
-    found = sheets_in(model_of(call))
-    return [{"id": sheet.id, "time": sheet.time, "text": text_in(sheet.path)} for sheet in found]
+    told = []
+    for sheet in sheets_in(model_of(call)):
+        text, (width, height) = text_and_size(sheet.path)
+        told.append({"id": sheet.id, "time": sheet.time, "text": text, "width": width, "height": height})
+    return told
 
 
 def sheet(call: Call) -> Any:
