@@ -166,7 +166,7 @@ class Table:
         self.room = room
         self.host_room = host_room
         self.run = run = forecaster.scene.run
-        level = "offload" if run.memory.checkpointing == "offload" else "on"
+        level = "on" if run.memory.checkpointing == "on" else "offload"
         pieces = run.length.batch_size
         self.least = Manner(level, is_alone=True, pieces=pieces, is_state_away=is_state_away)
         self.plain = forecaster.of(self.least)

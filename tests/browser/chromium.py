@@ -139,12 +139,13 @@ class Page:
         self.session = session
         self.target = target
         self.errors: list[str] = []
+        self._is_leaving = False
         browser.listen(self._hear)
         for domain in ("Page", "Runtime", "DOM"):
             self.send(f"{domain}.enable")
 
     def _hear(self, message: dict[str, Any]) -> None:
-        if message.get("sessionId") != self.session:
+        if message.get("sessionId") != self.session or self._is_leaving:
             return
         values = message.get("params", {})
         if message["method"] == "Runtime.exceptionThrown":
@@ -162,10 +163,12 @@ class Page:
         self.send("Page.navigate", url=url)
 
     def reload(self) -> None:
-        """The page made anew; the old one goes on until the new one is on its way."""
+        """The page made anew; the old one goes on until the new one is there, its last words do not count."""
         self.js("window.isOld = true")
+        self._is_leaving = True
         self.send("Page.reload")
         self.wait("!window.isOld")
+        self._is_leaving = False
 
     def resize(self, width: int, height: int) -> None:
         self.send(

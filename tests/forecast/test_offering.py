@@ -18,7 +18,7 @@ from tests.forecast.made_scenes import MINI, SDXL, UNET_ALONE, scene
 pytestmark = pytest.mark.slow
 NUMBERS = Numbers((64, 64), (64, 64), num_items=4, num_captions=2, num_steps=10, num_drawn=1)
 WHOLE = {"network": {"kind": "none"}}
-LEAST = Manner("on", is_alone=True)
+LEAST = Manner("offload", is_alone=True)
 # Offers of what is forecast so.
 AS_THEY_ARE = {
     "memory.gradients",
@@ -99,14 +99,14 @@ def test_several_changes_together_where_none_suffices_alone() -> None:
     [offer] = offers(told.forecaster, room)
     assert len(offer.changes) > 1 and offer.about == offering.TOGETHER and offer.bytes < least
     changed = forecaster_with("none", offer)
-    assert changed.of(Manner("on", is_fused=True, is_alone=True)).bytes <= 1.01 * offer.bytes
+    assert changed.of(Manner("offload", is_fused=True, is_alone=True)).bytes <= 1.01 * offer.bytes
     assert offers(told.forecaster, 0) == []
 
 
 def test_settings_that_forbid_to_spare_are_opened_first() -> None:
     memory = {"checkpointing": "off", "unload": "off", "pieces": 1}
     made = Forecaster(scene(MINI, {"memory": memory, "length": {"batch_size": 4}}), NUMBERS)
-    least = made.of(Manner("on", is_alone=True, pieces=4))
+    least = made.of(Manner("offload", is_alone=True, pieces=4))
     opened = (("memory.checkpointing", "auto"), ("memory.unload", "auto"), ("memory.pieces", 0))
     found = offers(made, room_for(least.bytes))
     assert [(offer.changes, offer.bytes) for offer in found] == [(opened, least.bytes)]
@@ -117,10 +117,10 @@ def test_settings_that_forbid_to_spare_are_opened_first() -> None:
 
 def test_where_nothing_fits_parts_of_the_model_are_at_work_alone() -> None:
     made = Forecaster(scene(MINI, {}), NUMBERS)
-    found = fitted(made, manners(("off", "on"), (False,)), 1)
+    found = fitted(made, manners(("off", "offload"), (False,)), 1)
     assert found.fits is False and found.forecast.manner == LEAST
-    kept = fitted(made, manners(("off", "on"), (False,), unload="off"), 1)
-    assert kept.forecast.manner == Manner("on", unloads=False)
+    kept = fitted(made, manners(("off", "offload"), (False,), unload="off"), 1)
+    assert kept.forecast.manner == Manner("offload", unloads=False)
 
 
 def room_for(num_bytes: float) -> int:

@@ -152,7 +152,7 @@ def offers_of(changes: dict[str, Any], **others: Any) -> dict[str, Offer]:
 def test_it_is_offered_where_it_is_not_done(changes: dict[str, Any]) -> None:
     offer = offers_of(changes)["memory.optimizer_state"]
     made = Forecaster(scene(MINI, changes), NUMBERS)
-    assert offer.bytes == made.of(Manner("on", is_alone=True, is_state_away=True)).bytes
+    assert offer.bytes == made.of(Manner("offload", is_alone=True, is_state_away=True)).bytes
     assert "the same result" in offer.about
     assert "memory.optimizer_state" not in offers_of(changes, host_room=0)
     done = offers_of(changes, is_state_away=True)
