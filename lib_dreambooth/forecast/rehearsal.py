@@ -105,6 +105,10 @@ class Manner:
     pieces: int = 1  # a batch is taken in so many, one after the other
     is_state_away: bool = False  # what the optimizer remembers waits in system memory
 
+    def on_cpu(self) -> Manner:
+        """The same where system memory is all there is."""
+        return replace(self, level="on" if self.level == "offload" else self.level, is_in_system=False)
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -202,6 +206,8 @@ class Rehearsal:
         """One step of one micro-batch: `remembered` bytes of the optimizer and `averages` stand beside it;
         moving the weights takes `moving` more. Raises TooMuch as soon as it takes more than `limit`.
         """
+        if self.scene.kind == "cpu":
+            manner = manner.on_cpu()
         meter = self._meter(limit)
         run, numbers = self.scene.run, self.scene.numbers
         # Not for as long as it counts: layers that are computed together get memory in common on the way.

@@ -79,6 +79,16 @@ def test_gradients_of_earlier_batches_are_there_from_the_start() -> None:
     assert step(added).peak[GRADIENTS] == added.bytes_of_trained >= once.peak[GRADIENTS]
 
 
+@pytest.mark.parametrize(
+    ("away", "here"),
+    [(Manner("offload"), Manner("on")), (Manner("on", is_in_system=True), Manner("on"))],
+    ids=["activations", "gradients"],
+)
+def test_on_a_cpu_what_would_leave_a_card_has_nowhere_to_go(away: Manner, here: Manner) -> None:
+    made = Rehearsal(scene(MINI, {**WHOLE, "length": {"accumulation": 4}}, CPU))
+    assert step(made, away) == step(made, here)
+
+
 def test_mixed_precision_copies_what_learns_and_halves_what_does_not() -> None:
     plain = Rehearsal(scene(MINI, {"precision": {"mixed": "no"}}, CARD))
     mixed = Rehearsal(scene(MINI, {"precision": {"mixed": "bf16"}}, CARD))
