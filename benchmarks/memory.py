@@ -97,6 +97,29 @@ PLAIN: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         256,
         {**WHOLE, "optimizer": {"name": "Lion"}, "ema": {"use": True}},
     ),
+    "sd1/2 lora 256 bf16": ("sd1", "half", 256, {"precision": {"mixed": "bf16"}}),
+    "sd1/2 whole 256 in half": (
+        "sd1",
+        "half",
+        256,
+        {**WHOLE, "precision": {"mixed": "bf16", "weights": "half"}},
+    ),
+    "sd1/2 lora 256, nothing kept": (
+        "sd1",
+        "half",
+        256,
+        {"memory": {"cache_latents": "off", "cache_text": "off"}},
+    ),
+    "sd1/2 whole 256 batch 1 of 2, away": (
+        "sd1",
+        "half",
+        256,
+        {
+            **WHOLE,
+            "length": {"accumulation": 2},
+            "memory": {"checkpointing": "offload", "gradients": "system"},
+        },
+    ),
     "sd1/10 lora 512 batch 4": ("sd1", "small", 512, {"length": {"batch_size": 4}}),
     "sdxl/10 lora 512 batch 2": ("sdxl", "small", 512, {"length": {"batch_size": 2}}),
     "sdxl/2 lora 512": ("sdxl", "half", 512, UNET_ALONE),
@@ -130,6 +153,10 @@ HELD_OUT = {
     "sd1/2 lora 256 rank 128 Prodigy",
     "sd1/2 lora 256 batch 2 of 2",
     "sd1/2 words 256",
+    "sd1/2 lora 256 bf16",
+    "sd1/2 whole 256 in half",
+    "sd1/2 lora 256, nothing kept",
+    "sd1/2 whole 256 batch 1 of 2, away",
     "sd1/10 lora 512 batch 4",
     "sdxl/10 lora 512 batch 2",
     "sdxl/2 lora 512 batch 2, twice",
@@ -243,8 +270,9 @@ def one_run(name: str, folder: Path, device: str) -> dict[str, Any]:
     # A batch is never larger than the pictures are many.
     count = max(NUM_PICTURES, case.changes.get("length", {}).get("batch_size", 1))
     pictures = folder / f"{case.side}-{count}"
-    if not pictures.exists():
-        make_pictures(pictures, count, case.side)
+    for place in (pictures, pictures.with_name(f"class-{pictures.name}")):
+        if not place.exists():
+            make_pictures(place, count, case.side)
     # All that is imported on the way, by the same run of the miniature.
     train(folder, settings_of(replace(case, side=64, card=0), Path(MINI_CHECKPOINT), pictures, device))
     sourced = settings_of(case, base, pictures, device)
@@ -274,9 +302,12 @@ def settings_of(case: Case, base: Path, pictures: Path, device: str) -> Sourced:
     """The settings of a case on this base."""
     changes = case.changes
     previews = PREVIEWS if case.preset else {"at_end": False}
+    of_preset = named(case.preset).settings if case.preset else {}
+    brings_class_pictures = of_preset.get("class_pictures", {}).get("draw") is False
+    beside = {"class_token": "ring", "class_folder": str(pictures.with_name(f"class-{pictures.name}"))}
     own = {
         "model": {"base": str(base)},
-        "concepts": [{"folder": str(pictures)}],
+        "concepts": [{"folder": str(pictures), **(beside if brings_class_pictures else {})}],
         "pictures": {"resolution": str(case.side), "buckets": False},
         "length": {"train_for": f"{NUM_STEPS} steps", "whole_epochs": False, **changes.get("length", {})},
         "previews": {"every": "never", "at_start": False, **previews},

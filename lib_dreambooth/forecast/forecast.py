@@ -25,6 +25,9 @@ Size = tuple[int, int]
 # What a process comes to have beside tensors: modules, what reads pictures, kernels. At the end of reading a
 # base it had 18 to 27 MB more than the base's numbers.
 PROCESS = 25_000_000
+# Arithmetic in half precision brings kernels of its own: 100 MB with a network of a tenth of the width, 120
+# to 148 with larger ones, whatever the pictures' size.
+KERNELS = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Numbers:
     file_bytes: int = 0  # the base's weights as they lie in the file
     largest_file: int = 0  # of those that are written
     moves_in_lists: bool = False  # by PyTorch's own optimizer, which takes a copy of all weights for that
+    moves_in_portions: bool = True  # of weights in half precision
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,16 @@ class Forecaster:
         with uncollected():
             return Rehearsal(self.scene)
 
+    @cached_property
+    def in_half(self) -> Forecaster | None:
+        """Of the same with trained weights in half precision, where they are whole ones in float32."""
+        numbers: Any = self.scene.numbers
+        is_whole = not is_adapter(self.scene.run) and numbers.weights.itemsize == FLOAT
+        if not is_whole or numbers.compute.itemsize == FLOAT:
+            return None
+        scene = replace(self.scene, numbers=replace(numbers, weights=numbers.compute))
+        return Forecaster(scene, self.numbers, self.speed, self.factor, self.pace)
+
     def _of(self, manner: Manner, limit: float) -> Forecast:
         run = self.scene.run
         step = self.step(manner, limit=limit)
@@ -276,6 +290,7 @@ class Forecaster:
                 kind=self.scene.kind,
                 one_by_one=is_single,
                 in_lists=self.numbers.moves_in_lists,
+                in_portions=self.numbers.moves_in_portions,
             )
             try:
                 self._steps[key] = self.rehearsal.step(
@@ -333,7 +348,10 @@ class Forecaster:
 
     @property
     def _own(self) -> int:
-        return PROCESS if self.scene.kind == "cpu" else 0
+        if self.scene.kind != "cpu":
+            return 0
+        numbers: Any = self.scene.numbers
+        return PROCESS + (KERNELS if numbers.compute.itemsize < FLOAT else 0)
 
     def _cache(self, manner: Manner) -> PhaseNeed:
         """Pictures, then captions, before anything else is there; captions that change again later."""

@@ -6,8 +6,10 @@ activations shrink by as well is not counted, so that an offer needs at most wha
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -84,7 +86,9 @@ def offers(
     if opened and table.plain.bytes <= most:
         return [Offer(opened, table.plain.bytes, SPARING, table.plain.seconds)]
     found = [offer for offer in table.singles() if offer.bytes <= most]
-    found = found or [offer for offer in table.together() if offer.bytes <= most][:1]
+    if not found:
+        # Each takes its time: no more of them than are wanted.
+        found = list(itertools.islice((offer for offer in table.together() if offer.bytes <= most), 1))
     return [replace(offer, changes=(*opened, *offer.changes)) for offer in found]
 
 
@@ -169,10 +173,13 @@ class Table:
         level = "on" if run.memory.checkpointing == "on" else "offload"
         pieces = run.length.batch_size
         self.least = Manner(level, is_alone=True, pieces=pieces, is_state_away=is_state_away)
-        self.plain = forecaster.of(self.least)
-        self.step = forecaster.step(self.least)
         parts = tuple(forecaster.rehearsal.parts)
         self.weights = Weights(parts, run.optimizer.name, has_state=not is_state_away)
+
+    @cached_property
+    def plain(self) -> Forecast:
+        """The run as it is, its steps taken so."""
+        return self.forecaster.of(self.least)
 
     def singles(self) -> Iterator[Offer]:
         """Each change alone."""
@@ -183,48 +190,61 @@ class Table:
             yield Offer(change.changes, needed(self.plain, saved), change.about, self.plain.seconds)
         yield from self._of_ranks()
         # Smaller batches and pictures make nothing of this smaller.
-        if standing(self.step.peak) <= self.room:
+        if standing(self.forecaster.step(self.least).peak) <= self.room:
             yield from self._of_pictures(self.plain, Saved())
 
     def together(self) -> Iterator[Offer]:
         """The changes of weights one more each time, then smaller pictures beside all of them."""
         changes: dict[str, object] = {}
-        run, plain, weights, saved = self.run, self.plain, self.weights, Saved()
+        run, weights, saved = self.run, self.weights, Saved()
+        manner = self.least
         if self._can_fuse:
             # Then no gradients wait for each other; clipping needs all of them.
             changes = {"memory.fused_backward": "on", "optimizer.max_grad_norm": 0.0}
             changes |= {"length.accumulation": 1} if run.length.accumulation > 1 else {}
-            plain = self.forecaster.of(replace(self.least, is_fused=True, pieces=1))
+            manner = replace(self.least, is_fused=True, pieces=1)
         others = self._in_half()
         for change in self._of_weights():
             if others is not None and change.keep is is_attention_or_text:
                 # Rather all of the weights in half precision.
                 yield from others.in_half()
-            own, weights = self._saved(weights, change, has_gradients=not plain.manner.is_fused)
+            own, weights = self._saved(weights, change, has_gradients=not manner.is_fused)
             saved += own
             changes |= dict(change.changes)
-            yield Offer(tuple(changes.items()), needed(plain, saved), TOGETHER, plain.seconds)
-        if standing(self.forecaster.step(plain.manner).peak) - saved.of(STEP) > self.room:
+            if self._stands(weights, manner, saved) <= self.room:
+                plain = self.forecaster.of(manner)
+                yield Offer(tuple(changes.items()), needed(plain, saved), TOGETHER, plain.seconds)
+        if self._stands(weights, manner, saved) > self.room:
+            return
+        plain = self.forecaster.of(manner)
+        if standing(self.forecaster.step(manner).peak) - saved.of(STEP) > self.room:
             return
         for offer in self._of_pictures(plain, saved):
             yield Offer((*changes.items(), *offer.changes), offer.bytes, TOGETHER, offer.seconds)
+
+    def _stands(self, weights: Weights, manner: Manner, saved: Saved) -> int:
+        """Bytes that steps take at least: what is known of them without taking any."""
+        rehearsal = self.forecaster.rehearsal
+        found = rehearsal.bytes_of_parts(rehearsal.at_work(manner)) - saved.leaving
+        found += weights.kept(has_average=self._has_average)
+        found += bytes_in(weights.parts) if is_adapter(self.run) else 0
+        found += 0 if manner.is_fused or manner.is_in_system else bytes_in(weights.parts)
+        return round(found * self.forecaster.factor)
 
     def in_half(self) -> Iterator[Offer]:
         """What `together` has, with trained weights in half precision."""
         about = "trained weights in half precision: small steps count by chance"
         half: Changes = (("precision.weights", "half"),)
-        yield Offer(half, self.plain.bytes, about, self.plain.seconds)
+        if self._stands(self.weights, self.least, Saved()) <= self.room:
+            yield Offer(half, self.plain.bytes, about, self.plain.seconds)
         for offer in self.together():
             yield replace(offer, changes=(*half, *offer.changes))
 
     def _in_half(self) -> Table | None:
         """The same with trained weights in half precision, where they are whole ones in float32."""
-        of = self.forecaster
-        numbers: Any = of.scene.numbers
-        if is_adapter(self.run) or numbers.weights.itemsize < FLOAT or numbers.compute.itemsize == FLOAT:
+        changed = self.forecaster.in_half
+        if changed is None:
             return None
-        scene = replace(of.scene, numbers=replace(numbers, weights=numbers.compute))
-        changed = Forecaster(scene, of.numbers, of.speed, of.factor, of.pace)
         away = self.least.is_state_away
         return Table(changed, self.room, is_state_away=away, host_room=self.host_room)
 

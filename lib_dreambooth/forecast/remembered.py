@@ -89,10 +89,12 @@ def moving_bytes(
     kind: str,
     one_by_one: bool,
     in_lists: bool = False,
+    in_portions: bool = True,
 ) -> int:
     """What the move takes beside weights, gradients and what is remembered.
 
-    `in_lists`: PyTorch makes each root of a spread for all weights before it goes on.
+    `in_lists`: PyTorch makes each root of a spread for all weights before it goes on. `in_portions`: only so
+    many weights in half precision are lifted to float32 together.
     """
     counts = [math.prod(shape) for shape in shapes]
     largest = max(counts, default=0)
@@ -105,5 +107,12 @@ def moving_bytes(
     if not is_half:
         return FLOAT * passing
     # A stand-in and its gradient; rounding by chance takes as much for one weight.
-    together = largest if one_by_one else max(largest, min(sum(counts), PORTION))
-    return FLOAT * (2 * together + max(passing, 3 * largest))
+    together = sum(counts)
+    if one_by_one:
+        together = largest
+    elif in_portions:
+        together = max(largest, min(together, PORTION))
+    lifted = FLOAT * 2 * together
+    # A heap keeps the room of portions between what the optimizer comes to remember in its first step.
+    gaps = lifted if kind == "cpu" and in_portions and not one_by_one else 0
+    return lifted + gaps + FLOAT * max(passing, 3 * largest)

@@ -152,7 +152,8 @@ def forecaster_of(
     factor, pace = kept.factor(target.name, "memory"), kept.factor(target.name, "seconds")
     base = Path(run.model.base)
     known = find(run.optimizer.name, target.kind)
-    numbers = dataclasses.replace(numbers, moves_in_lists=moves_in_lists(run, known, target.kind))
+    in_lists = moves_in_lists(run, known, target.kind)
+    numbers = dataclasses.replace(numbers, moves_in_lists=in_lists, moves_in_portions=known.apart)
     key = (
         str(base), base.stat().st_mtime_ns, numbers, target.kind, arithmetic, speed, factor, pace,
         repr((run.network, run.parts, run.words, run.precision, run.memory, run.length, run.optimizer)),

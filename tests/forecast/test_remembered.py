@@ -50,6 +50,19 @@ def test_adafactor_keeps_no_momentum_unless_asked_for() -> None:
     assert remembered_bytes("AdaFactor", SHAPES) < remembered_bytes("AdamW", SHAPES) / 10
 
 
+def test_half_weights_are_lifted_a_portion_at_a_time_or_all() -> None:
+    shapes = [(4096, 4096)] * 8
+    numbers = 8 * 4096 * 4096
+
+    def moving(*, in_portions: bool, kind: str = "cuda") -> int:
+        return moving_bytes(
+            "Prodigy", shapes, is_half=True, kind=kind, one_by_one=False, in_portions=in_portions
+        )
+
+    assert moving(in_portions=False) > 4 * 2 * numbers > 2 * moving(in_portions=True)
+    assert moving(in_portions=True, kind="cpu") > moving(in_portions=True)
+
+
 def test_a_move_by_lists_takes_a_copy_of_all_weights() -> None:
     shapes = [(64, 32), (16, 16)]
 

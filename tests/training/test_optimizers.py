@@ -14,6 +14,7 @@ from lib_dreambooth.formats.keymap import TEXT, UNET
 from lib_dreambooth.training.optimizers import building, finding
 from lib_dreambooth.training.optimizers.building import new_optimizer
 from lib_dreambooth.training.optimizers.finding import available, find
+from lib_dreambooth.training.optimizers.mover import Key, Mover
 from lib_dreambooth.training.optimizers.optimizer import Optimizer
 from tests.training.made_parts import (
     MadePart,
@@ -365,6 +366,24 @@ def test_half_weights_move_in_portions_to_the_same_place(monkeypatch: pytest.Mon
     assert len(optimizer.movers) > 3
     assert same(weights_of(parts), weights_of(whole))
     assert all(stand_in.numel() == 0 for mover in optimizer.movers for stand_in in mover.stand_ins)
+
+
+def test_no_more_than_a_portion_is_lifted_while_the_optimizer_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lifted: list[list[int]] = []
+    made = building.mover_of
+    movers: list[Mover] = []
+
+    def noted(key: Key, parts: Any) -> Mover:
+        lifted.append([sum(one.numel() for one in mover.stand_ins) for mover in movers])
+        movers.append(made(key, parts))
+        return movers[-1]
+
+    monkeypatch.setattr(building, "PORTION", 60)
+    monkeypatch.setattr(building, "mover_of", noted)
+    optimizer_over(made_parts(dtype=torch.bfloat16))
+    assert len(lifted) > 3 and not any(map(any, lifted))
 
 
 def test_half_weights_are_remembered_in_float32() -> None:

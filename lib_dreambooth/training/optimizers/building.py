@@ -48,8 +48,11 @@ def new_optimizer(run: Run, parts: Sequence[Part], plan: LengthPlan, processes: 
     arguments = checked(known, made, run.optimizer.arguments)
     if takes(made, "num_iterations"):
         arguments["num_iterations"] = steps_of_run(known, plan)
-    movers = [mover_of(key, group) for key, group in grouped(known, parts)]
-    for mover in movers:
+    movers = []
+    for key, group in grouped(known, parts):
+        # One after the other: the stand-ins of all half-precision weights at once are twice the weights.
+        mover = mover_of(key, group)
+        movers.append(mover)
         decay = run.parts.words.weight_decay if mover.key.part == WORDS else run.optimizer.weight_decay
         options = {**passing_options(run, known, parts[0].parameter.device.type), **arguments}
         own = InOneCall if made is torch.optim.AdamW and options.get("fused") else made
