@@ -104,6 +104,17 @@ PLAIN: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         256,
         {**WHOLE, "precision": {"mixed": "bf16", "weights": "half"}},
     ),
+    "sd1/2 whole 256 in half, fused": (
+        "sd1",
+        "half",
+        256,
+        {
+            **WHOLE,
+            "optimizer": {"name": "AdaFactor", "max_grad_norm": 0},
+            "precision": {"mixed": "bf16", "weights": "half"},
+            "memory": {"fused_backward": "on", "checkpointing": "on"},
+        },
+    ),
     "sd1/2 lora 256, nothing kept": (
         "sd1",
         "half",
@@ -153,8 +164,7 @@ HELD_OUT = {
     "sd1/2 lora 256 rank 128 Prodigy",
     "sd1/2 lora 256 batch 2 of 2",
     "sd1/2 words 256",
-    "sd1/2 lora 256 bf16",
-    "sd1/2 whole 256 in half",
+    "sd1/2 whole 256 in half, fused",
     "sd1/2 lora 256, nothing kept",
     "sd1/2 whole 256 batch 1 of 2, away",
     "sd1/10 lora 512 batch 4",

@@ -67,6 +67,7 @@ from lib_dreambooth.training.trainer.base_answers import (
     stored_bytes,
 )
 from lib_dreambooth.training.trainer.control import Control
+from lib_dreambooth.training.trainer.mishaps import trim_heap
 from lib_dreambooth.training.trainer.placing import Places
 from lib_dreambooth.training.trainer.ready import Materials, Ready
 from lib_dreambooth.training.trainer.taking import AS_SET, Taking
@@ -269,6 +270,9 @@ class Preparer:
     def _optimizer(self, trained: Trainable, length: LengthPlan) -> Optimizer:
         """What moves the weights, with gradients and what it remembers where the settings keep them."""
         optimizer = new_optimizer(self.run, trained.parts(), length, self.process.count)
+        if any(mover.is_half for mover in optimizer.movers):
+            # What stood in for the weights meanwhile.
+            trim_heap()
         if in_system_memory(self.run, self.taking.is_in_system):
             require_apart(optimizer.known, GRADIENTS)
             require_alone(self.process.count, GRADIENTS)
