@@ -41,6 +41,11 @@ NUM_PICTURES, NUM_STEPS = 2, 2
 GIB = 1 << 30
 UNET_ALONE = {"parts": {"text_encoder_1": {"train": False}, "text_encoder_2": {"train": False}}}
 WHOLE = {"network": {"kind": "none"}}
+FUSED = {
+    **WHOLE,
+    "optimizer": {"name": "AdaFactor", "max_grad_norm": 0},
+    "memory": {"fused_backward": "on", "checkpointing": "on"},
+}
 
 # Family, size of the checkpoint, side of the pictures, settings.
 PLAIN: dict[str, tuple[str, str, int, dict[str, Any]]] = {
@@ -58,11 +63,7 @@ PLAIN: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         "sd1",
         "half",
         256,
-        {
-            **WHOLE,
-            "optimizer": {"name": "AdaFactor", "max_grad_norm": 0},
-            "memory": {"fused_backward": "on", "checkpointing": "on"},
-        },
+        FUSED,
     ),
     "sd1/2 loha 384": ("sd1", "half", 384, {"network": {"kind": "loha", "rank": 4}}),
     "sd1/2 lora 256 batch 4": ("sd1", "half", 256, {"length": {"batch_size": 4}}),
@@ -109,10 +110,8 @@ PLAIN: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         "half",
         256,
         {
-            **WHOLE,
-            "optimizer": {"name": "AdaFactor", "max_grad_norm": 0},
+            **FUSED,
             "precision": {"mixed": "bf16", "weights": "half"},
-            "memory": {"fused_backward": "on", "checkpointing": "on"},
         },
     ),
     "sd1/2 lora 256, nothing kept": (
@@ -280,7 +279,7 @@ def one_run(name: str, folder: Path, device: str) -> dict[str, Any]:
     # A batch is never larger than the pictures are many.
     count = max(NUM_PICTURES, case.changes.get("length", {}).get("batch_size", 1))
     pictures = folder / f"{case.side}-{count}"
-    for place in (pictures, pictures.with_name(f"class-{pictures.name}")):
+    for place in (pictures, of_class(pictures)):
         if not place.exists():
             make_pictures(place, count, case.side)
     # All that is imported on the way, by the same run of the miniature.
@@ -308,13 +307,18 @@ def one_run(name: str, folder: Path, device: str) -> dict[str, Any]:
     }
 
 
+def of_class(pictures: Path) -> Path:
+    """Where the class pictures of a folder of pictures are."""
+    return pictures.with_name(f"class-{pictures.name}")
+
+
 def settings_of(case: Case, base: Path, pictures: Path, device: str) -> Sourced:
     """The settings of a case on this base."""
     changes = case.changes
     previews = PREVIEWS if case.preset else {"at_end": False}
     of_preset = named(case.preset).settings if case.preset else {}
     brings_class_pictures = of_preset.get("class_pictures", {}).get("draw") is False
-    beside = {"class_token": "ring", "class_folder": str(pictures.with_name(f"class-{pictures.name}"))}
+    beside = {"class_token": "ring", "class_folder": str(of_class(pictures))}
     own = {
         "model": {"base": str(base)},
         "concepts": [{"folder": str(pictures), **(beside if brings_class_pictures else {})}],
