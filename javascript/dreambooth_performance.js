@@ -67,11 +67,19 @@
                 else delete taken[key];
                 look();
             } });
-            const what = Object.entries(one.changes).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", ");
-            return el("div", { class: "dreambooth-row dreambooth-choice" }, el("label", { class: "dreambooth-option" }, box, what), el("span", { class: "dreambooth-hint" }, [db.words.said(one.about), one.peak ? db.text.bytes(one.peak) : "", one.seconds ? t("about {time}", { time: db.text.seconds(one.seconds) }) : ""].filter(Boolean).join(" – ")));
+            return el("div", { class: "dreambooth-row dreambooth-choice" }, el("label", { class: "dreambooth-option" }, box, what(one)), el("span", { class: "dreambooth-hint" }, costs(one)));
         });
         return [el("p", {}, t("These change what is learned; nothing of them is done unasked:")), rows];
     }
 
-    db.performance = { ask };
+    // What an offer sets, and what that costs.
+    function what(offer) {
+        return Object.entries(offer.changes).map(([path, value]) => `${db.presets.nameOf(path)} = ${db.presets.text(value)}`).join(", ");
+    }
+
+    function costs(offer) {
+        return [db.words.said(offer.about), offer.peak ? db.text.bytes(offer.peak) : "", offer.seconds ? db.words.t("about {time}", { time: db.text.seconds(offer.seconds) }) : ""].filter(Boolean).join(" – ");
+    }
+
+    db.performance = { ask, what, costs };
 })();

@@ -39,6 +39,7 @@
             made,
             plan.line ? el("div", { class: "dreambooth-plan-line" }, db.arithmetic.said(plan.line)) : null,
             plan.line ? needs() : null,
+            plan.line ? ways() : null,
             plan.line ? el("ul", { class: "dreambooth-reasons" }, reasons(plan).map((one) => el("li", {}, one))) : null,
             (plan.refused || []).map((one) => el("div", { class: "dreambooth-plan-problem" }, [one.where, db.words.told(one)].filter(Boolean).join(" "))),
             attention(),
@@ -66,9 +67,21 @@
         const time = found.seconds ? t("about {time}", { time: db.text.seconds(found.seconds) }) : "";
         const little = found.fits === false ? ` (${t("too little")})` : "";
         const phases = Object.entries(found.phases).map(([name, one]) => `${name}: ${db.text.bytes(one.total)}`);
-        const offers = (found.offers || []).map((one) => `${Object.entries(one.changes).map(([path, value]) => `${path} = ${value}`).join(", ")}: ${db.text.bytes(one.peak)}`);
-        const title = [...phases, ...found.rests_on.map(db.words.said), ...offers].join("\n");
+        const title = [...phases, ...found.rests_on.map(db.words.said)].join("\n");
         return db.dom.el("div", { class: found.fits === false ? "dreambooth-plan-problem" : "dreambooth-plan-line", title }, [time, `${t("Memory")}: ${memory}${little}`].filter(Boolean).join(", "));
+    }
+
+    // What would fit where it does not: it changes what is learned, so that it is taken by a press alone.
+    function ways() {
+        const { el, button } = db.dom;
+        const t = db.words.t;
+        const found = db.store.get("forecast");
+        if (!found || found.fits !== false) return null;
+        if (found.isLooking) return el("div", { class: "dreambooth-hint" }, t("Looking for what would fit"));
+        if (!found.offers.length) return null;
+        const take = (offer) => db.store.put("values", { ...db.store.get("values"), ...offer.changes });
+        const rows = found.offers.map((one) => el("div", { class: "dreambooth-row dreambooth-choice" }, button(t("Apply"), () => take(one)), el("span", {}, db.performance.what(one)), el("span", { class: "dreambooth-hint" }, db.performance.costs(one))));
+        return el("div", { class: "dreambooth-offers" }, el("div", {}, t("It would fit with one of these, each of which changes what is learned:")), rows);
     }
 
     // A reason behind each number.
@@ -111,11 +124,18 @@
         return [...found, ...told.problems.filter((one) => !found.some((other) => other.where === one.where))];
     }
 
-    // Without an answer the line does without: what is in the way of a run was said by the check.
+    // Without an answer the line does without: what is in the way of a run was said by the check. What would fit is
+    // asked for after what is needed: to find it takes as long again.
     async function look(number) {
         if (number !== asked) return;
-        const found = await db.routes.forecast(db.models.wantedName(), db.schema.nested(db.store.get("values")));
-        if (number === asked) db.store.put("forecast", found);
+        const ask = (offers) => db.routes.forecast(db.models.wantedName(), db.schema.nested(db.store.get("values")), offers);
+        const found = await ask(false);
+        if (number !== asked) return;
+        const isLooking = found.fits === false;
+        db.store.put("forecast", { ...found, isLooking });
+        if (!isLooking) return;
+        const whole = await ask(true).catch(() => found);
+        if (number === asked) db.store.put("forecast", whole);
     }
 
     function follow() {

@@ -33,7 +33,7 @@
         saveSettings: (model, settings) => ask("PUT", `${of(model)}/settings`, { settings }),
         validate: (settings) => post("settings/validate", { settings }),
         plan: (model, settings) => post("plan", { settings, ...(model ? { model } : {}) }),
-        forecast: (model, settings) => post("forecast", { settings, ...(model ? { model } : {}) }),
+        forecast: (model, settings, offers) => post("forecast", { settings, offers, ...(model ? { model } : {}) }),
         train: (model, settings, more) => post("queue", { model, action: "train", settings, ...more }),
         resume: (model, changes, moreSteps) => post("queue", { model, action: "resume", changes, more_steps: moreSteps }),
         tell: (model, command, more) => post(`${of(model)}/commands`, { command, ...more }),

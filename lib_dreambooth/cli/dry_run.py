@@ -34,7 +34,7 @@ def say_plan(plan: RunPlan, model: str, out: Out) -> None:
     from lib_dreambooth.jobs.memory import forecast_of
 
     say_findings(plan, out)
-    told = forecast_of(plan)
+    told = forecast_of(plan, offering=False)
     beside = plan.run.class_pictures.relation == "beside"
     shown = [str(path) for path in plan.files]
     extra = {

@@ -50,7 +50,13 @@ def run(args: argparse.Namespace, out: Out) -> int:
         say_card(plan, args.card, out)
         return 0
     room = None if args.room is None else round(args.room * GIB)
-    say(plan, forecast_of(plan, room=room), out)
+    told = forecast_of(plan, room=room, offering=False)
+    say(plan, told, out)
+    if told.fits is False:
+        # These take as long again: nobody waits for them to read the rest.
+        told = forecast_of(plan, room=room)
+        say_offers(told, out)
+    out.result({**told.to_json(), "disk": plan.disk.total, "disk_free": plan.disk.free})
     return 0
 
 
@@ -80,7 +86,7 @@ def say_card(plan: RunPlan, size_gib: float, out: Out) -> None:
 
 
 def say(plan: RunPlan, told: Told, out: Out) -> None:
-    """The table, and the same for programs."""
+    """The table."""
     say_findings(plan, out)
     forecast = told.forecast
     out.table(rows(forecast))
@@ -98,12 +104,15 @@ def say(plan: RunPlan, told: Told, out: Out) -> None:
         ("rests on:", ", ".join(forecast.rests_on)),
     ]
     out.table(lines)
+    if told.drawing.size_wh is not None:
+        out.line("previews of {} x {} fit the card".format(*told.drawing.size_wh))
+
+
+def say_offers(told: Told, out: Out) -> None:
+    """What would fit, a line for each."""
     for offer in told.offers:
         time = "" if offer.seconds is None else f", about {shown_seconds(offer.seconds)}"
         out.line(f"would fit with {offer.text()}: {shown_bytes(offer.bytes)}{time} ({offer.about})")
-    if told.drawing.size_wh is not None:
-        out.line("previews of {} x {} fit the card".format(*told.drawing.size_wh))
-    out.result({**told.to_json(), "disk": plan.disk.total, "disk_free": plan.disk.free})
 
 
 def rows(forecast: Forecast) -> list[tuple[str, ...]]:

@@ -71,8 +71,12 @@ def cost(manner: Manner) -> float:
 
 
 class Forecasts(Protocol):
-    """What each manner needs; `within`: None where its steps take more than so many bytes."""
+    """What each manner needs; `within`: None where its steps take more than so many bytes.
 
+    `at_least`: bytes that its steps take at any rate, known without taking any.
+    """
+
+    def at_least(self, manner: Manner) -> int: ...
     def of(self, manner: Manner) -> Forecast: ...
     def within(self, manner: Manner, limit: int) -> Forecast | None: ...
 
@@ -121,7 +125,13 @@ def sparest(
     """
     for among in (candidates, [one for one in candidates if not one.is_state_away]):
         slowest = {manner.is_fused: manner for manner in among}
-        allowed = [one for one in map(forecasts.of, slowest.values()) if is_allowed(one)]
-        if allowed:
-            return min(allowed, key=lambda one: one.step_bytes)
+        best: Forecast | None = None
+        for manner in sorted(slowest.values(), key=forecasts.at_least):
+            if best is not None and forecasts.at_least(manner) >= best.step_bytes:
+                continue
+            found = forecasts.of(manner)
+            if is_allowed(found) and (best is None or found.step_bytes < best.step_bytes):
+                best = found
+        if best is not None:
+            return best
     return forecasts.of(candidates[-1])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.base.showing import shown_bytes, shown_seconds
 from lib_dreambooth.forecast.machine import Speed
 from lib_dreambooth.forecast.meter import OPTIMIZER, PARTS, WEIGHTS, Peak, TooMuch, Work
@@ -208,6 +209,10 @@ class Forecaster:
         except TooMuch:
             return None
 
+    def at_least(self, manner: Manner) -> int:
+        """What the forecast of the steps cannot be below."""
+        return round((self.stands(manner) + self._own) * self.factor)
+
     def of(self, manner: Manner, limit: float = math.inf) -> Forecast:
         """The run's needs where its steps are taken so. Raises TooMuch where these take more than `limit`."""
         found = None if self.known is None else self.known.forecast(manner)
@@ -279,7 +284,7 @@ class Forecaster:
             there = self.step(beside, batch, size_wh, limit + self._away(manner))
             return replace(there, peak=_added(there.peak, OPTIMIZER, -self._away(manner)))
         key = (manner, batch or self.scene.run.length.batch_size, size_wh or self.numbers.size_wh)
-        if key not in self._steps and limit <= self._beyond.get(key, 0):
+        if key not in self._steps and (limit <= self._beyond.get(key, 0) or limit < self.stands(manner)):
             raise TooMuch
         if key not in self._steps:
             is_single = manner.is_fused or manner.is_in_system
@@ -300,6 +305,26 @@ class Forecaster:
                 self._beyond[key] = limit
                 raise
         return self._steps[key]
+
+    def bytes_of(self, step: Passed) -> int:
+        """A step's peak with the gaps."""
+        return step.total + step.gaps + self._own
+
+    def stands(self, manner: Manner, trained: Sequence[Part] | None = None, kept: int | None = None) -> int:
+        """Bytes that steps take at least: what is known of them without taking any.
+
+        `trained` and `kept`, what the optimizer and averages keep, where they are others than the run's.
+        """
+        rehearsal = self.rehearsal
+        manner = manner.on_cpu() if self.scene.kind == "cpu" else manner
+        trained = rehearsal.parts if trained is None else trained
+        found = rehearsal.bytes_beside(rehearsal.at_work(manner))
+        found += self._remembered - self._away(manner) + self._averages if kept is None else kept
+        found += bytes_in(trained) if is_adapter(self.scene.run) else 0
+        if not manner.is_fused and not manner.is_in_system:
+            # Where layers of a text encoder are passed over, those have none.
+            found += bytes_in(one for one in trained if one.part == UNET)
+        return found
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
@@ -429,6 +454,11 @@ class Forecaster:
         if per_step is None or self.numbers.num_steps is None:
             return None
         return per_step * self.numbers.num_steps
+
+
+def bytes_in(parts: Iterable[Part]) -> int:
+    """What weights weigh, and their gradients as much again."""
+    return sum(one.parameter.numel() * one.parameter.element_size() for one in parts)
 
 
 def _only(part: int, num_bytes: int) -> Peak:

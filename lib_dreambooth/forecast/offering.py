@@ -7,7 +7,7 @@ activations shrink by as well is not counted, so that an offer needs at most wha
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.adapters.planning import LOW_RANK_KINDS
 from lib_dreambooth.base.showing import shown_bytes
 from lib_dreambooth.forecast.fitting import usable
-from lib_dreambooth.forecast.forecast import PREVIEW, SAVE, STEP, Forecast, Forecaster
+from lib_dreambooth.forecast.forecast import PREVIEW, SAVE, STEP, Forecast, Forecaster, bytes_in
 from lib_dreambooth.forecast.meter import ADAPTERS, GRADIENTS, OPTIMIZER, WEIGHTS, Peak, TooMuch
 from lib_dreambooth.forecast.rehearsal import Manner, smaller
 from lib_dreambooth.forecast.remembered import EIGHT_BIT, FLOAT, is_worth_leaving, remembered_bytes
@@ -83,7 +83,7 @@ def offers(
     """
     most, opened = usable(room), in_the_way(forecaster.scene.run)
     table = Table(forecaster, most, is_state_away=is_state_away, host_room=host_room)
-    if opened and table.plain.bytes <= most:
+    if opened and table.may_do(table.least) and table.plain.bytes <= most:
         return [Offer(opened, table.plain.bytes, SPARING, table.plain.seconds)]
     found = [offer for offer in table.singles() if offer.bytes <= most]
     if not found:
@@ -186,11 +186,12 @@ class Table:
         yield from self._of_gradients()
         yield from self._of_state()
         for change in self._of_weights():
-            saved, _ = self._saved(self.weights, change, has_gradients=True)
-            yield Offer(change.changes, needed(self.plain, saved), change.about, self.plain.seconds)
+            saved, kept = self._saved(self.weights, change, has_gradients=True)
+            if self._stands(kept, self.least, saved) <= self.room:
+                yield Offer(change.changes, needed(self.plain, saved), change.about, self.plain.seconds)
         yield from self._of_ranks()
         # Smaller batches and pictures make nothing of this smaller.
-        if standing(self.forecaster.step(self.least).peak) <= self.room:
+        if self.may_do(self.least) and standing(self.forecaster.step(self.least).peak) <= self.room:
             yield from self._of_pictures(self.plain, Saved())
 
     def together(self) -> Iterator[Offer]:
@@ -222,13 +223,14 @@ class Table:
         for offer in self._of_pictures(plain, saved):
             yield Offer((*changes.items(), *offer.changes), offer.bytes, TOGETHER, offer.seconds)
 
+    def may_do(self, manner: Manner) -> bool:
+        """Whether steps taken so could fit, as far as that is known without taking any."""
+        return self.forecaster.at_least(manner) <= self.room
+
     def _stands(self, weights: Weights, manner: Manner, saved: Saved) -> int:
         """Bytes that steps take at least: what is known of them without taking any."""
-        rehearsal = self.forecaster.rehearsal
-        found = rehearsal.bytes_of_parts(rehearsal.at_work(manner)) - saved.leaving
-        found += weights.kept(has_average=self._has_average)
-        found += bytes_in(weights.parts) if is_adapter(self.run) else 0
-        found += 0 if manner.is_fused or manner.is_in_system else bytes_in(weights.parts)
+        kept = weights.kept(has_average=self._has_average)
+        found = self.forecaster.stands(manner, weights.parts, kept) - saved.leaving
         return round(found * self.forecaster.factor)
 
     def in_half(self) -> Iterator[Offer]:
@@ -273,13 +275,15 @@ class Table:
         run, of = self.run, self.forecaster.of
         if run.length.accumulation <= 1 or is_adapter(run):
             return
-        if run.memory.gradients == "card":
-            waiting = of(replace(self.least, is_in_system=True))
+        in_system = replace(self.least, is_in_system=True)
+        if run.memory.gradients == "card" and self.may_do(in_system):
+            waiting = of(in_system)
             about = "gradients wait in system memory: the same result, slower"
             yield Offer((("memory.gradients", "system"),), waiting.bytes, about, waiting.seconds)
-        if not self._can_fuse:
+        fused = replace(self.least, is_fused=True, pieces=1)
+        if not self._can_fuse or not self.may_do(fused):
             return
-        alone = of(replace(self.least, is_fused=True, pieces=1))
+        alone = of(fused)
         about = "no accumulation, weights move in the backward pass: a smaller batch at a time"
         changes: Changes = (("length.accumulation", 1), ("memory.fused_backward", "on"))
         if run.optimizer.max_grad_norm:
@@ -291,7 +295,10 @@ class Table:
         can_leave = moves_apart(optimizer.name) and is_worth_leaving(optimizer.name, optimizer.arguments)
         if self.least.is_state_away or not can_leave or self.forecaster.scene.kind == "cpu":
             return
-        waiting = self.forecaster.of(replace(self.least, is_state_away=True))
+        away = replace(self.least, is_state_away=True)
+        if not self.may_do(away):
+            return
+        waiting = self.forecaster.of(away)
         if self.host_room is None or waiting.host_bytes <= self.host_room:
             about = "what the optimizer remembers waits in system memory: the same result, slower"
             yield Offer((("memory.optimizer_state", "system"),), waiting.bytes, about, waiting.seconds)
@@ -358,7 +365,7 @@ class Table:
             )
             count = 1 if manner.is_fused else run.length.batch_size * run.length.accumulation
             changes: Changes = (("length.batch_size", 1), ("length.accumulation", count))
-            yield Offer(changes, needed(plain, saved, step.total), about, seconds)
+            yield Offer(changes, needed(plain, saved, forecaster.bytes_of(step)), about, seconds)
         width, height = forecaster.numbers.size_wh
         whole = forecaster.step(manner)
         of_pictures = whole.total - standing(whole.peak)
@@ -373,17 +380,17 @@ class Table:
                 step = forecaster.step(manner, size_wh=smaller((width, height), side), limit=most)
             except TooMuch:
                 continue
-            if step.total <= most:
+            found = needed(plain, saved, forecaster.bytes_of(step))
+            if found <= self.room:
                 about = "smaller pictures: finer detail is not learned"
                 less = None if seconds is None else seconds * share * share
-                found = needed(plain, saved, step.total)
                 yield Offer((("pictures.resolution", str(side)),), found, about, less)
                 return
 
 
 def needed(plain: Forecast, saved: Saved, step_bytes: int | None = None) -> int:
     """The peak of a run where so much is saved, with steps of so many bytes or its own."""
-    totals = {name: need.total for name, need in plain.phases.items()}
+    totals = {name: need.bytes for name, need in plain.phases.items()}
     if step_bytes is not None:
         totals[STEP] = step_bytes
     return round(max(total - saved.of(name) for name, total in totals.items()) * plain.factor)
@@ -397,11 +404,6 @@ def moves_apart(optimizer: str) -> bool:
 def is_of_unet(part: Part) -> bool:
     """What stays trained where text encoders do not."""
     return part.part == UNET
-
-
-def bytes_in(parts: Iterable[Part]) -> int:
-    """What weights weigh, and their gradients as much again."""
-    return sum(one.parameter.numel() * one.parameter.element_size() for one in parts)
 
 
 def is_attention(part: Part) -> bool:

@@ -184,6 +184,10 @@ class Rehearsal:
             return 0
         return self.bytes_waiting([part for part in self.model.modules if part not in parts])
 
+    def bytes_beside(self, parts: Collection[str]) -> int:
+        """What the model weighs while these are at work, others too where they wait in the same memory."""
+        return self.bytes_of_parts(parts) + self._waiting_beside(parts)
+
     def _waits_as(self, part: str) -> torch.dtype:
         """The UNet is read as it works, others wait in half precision if so read."""
         works = self._dtype_of(part)

@@ -115,4 +115,4 @@ def moving_bytes(
     lifted = FLOAT * 2 * together
     # A heap keeps the room of portions between what the optimizer comes to remember in its first step.
     gaps = lifted if kind == "cpu" and in_portions and not one_by_one else 0
-    return lifted + gaps + FLOAT * max(passing, 3 * largest)
+    return lifted + gaps + FLOAT * max(passing, 2 * largest)

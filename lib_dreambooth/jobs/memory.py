@@ -59,8 +59,8 @@ _known: OrderedDict[Any, Forecaster] = OrderedDict()
 class Told:
     """A forecast, the room there is on the device (None: nobody knows), and what else could be done.
 
-    `offers` change what is learned; there are some only where nothing else fits. `own` is what this process
-    has of the computer's memory before it begins, where that is the memory that is meant.
+    `offers` change what is learned; there are some only where nothing else fits and they were looked for.
+    `own` is what this process has of the computer's memory before it begins, where that is what is meant.
     """
 
     forecast: Forecast
@@ -118,18 +118,29 @@ def forecast_of(
     room: int | None = None,
     measures: bool = True,
     target: Target | None = None,
+    offering: bool = True,
 ) -> Told:
     """What the run needs; `room` where it is another than the device's own, `target` for another device.
 
-    `measures`: whether this machine's speed may be measured now, where it is not known yet.
+    `measures`: whether this machine's speed may be measured now, where it is not known yet. `offering`:
+    whether offers are looked for where nothing fits, which takes as long as the forecast; asked for them
+    afterwards, it answers with the same forecast.
     """
     kept = kept or Kept(data_folder())
     target = target or device_here(plan, room)
-    return told_of(plan.run, plan.kind, numbers_of(plan), target, kept, measures=measures)
+    numbers = numbers_of(plan)
+    return told_of(plan.run, plan.kind, numbers, target, kept, measures=measures, offering=offering)
 
 
 def told_of(
-    run: Run, kind: FileKind, numbers: Numbers, target: Target, kept: Kept, *, measures: bool = False
+    run: Run,
+    kind: FileKind,
+    numbers: Numbers,
+    target: Target,
+    kept: Kept,
+    *,
+    measures: bool = False,
+    offering: bool = True,
 ) -> Told:
     """The same of settings with everything decided, on a base of this kind."""
     own = resident()[0] if target.kind == "cpu" else 0
@@ -137,7 +148,7 @@ def told_of(
         forecaster = forecaster_of(run, kind, numbers, target, kept, measures=measures)
         fit = fit_of(forecaster, run, kind, target)
         found: list[Offer] = []
-        if fit.fits is False:
+        if fit.fits is False and offering:
             is_away = fit.forecast.manner.is_state_away
             found = offers(forecaster, target.room or 0, is_state_away=is_away, host_room=target.host_room)
     return Told(fit.forecast, target.room, fit.fits, found, fit.drawing, own)

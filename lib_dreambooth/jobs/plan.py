@@ -106,7 +106,12 @@ def plan_run(
         repeats=repeats.pop() if len(repeats) == 1 else None,
         num_class_visits=max(0, length.epoch.num_visits - own),
         new_class_pictures=num_new,
-        findings=(*about_words, *scanned.findings, *about_classes(dataset)),
+        findings=(
+            *about_words,
+            *about_arithmetic(run, device.type),
+            *scanned.findings,
+            *about_classes(dataset),
+        ),
         files=expected_files(run, found, length, name, results),
         disk=disk_need(
             run, kind, found.files, place_of(run, results), answers_of(run, kind, dataset, length)
@@ -116,6 +121,14 @@ def plan_run(
         num_captions=len({item.caption for item in dataset.items}),
         num_chunks=chunks_of(run, dataset),
     )
+
+
+def about_arithmetic(run: Run, kind: str) -> list[Finding]:
+    """What this kind of device is no good at."""
+    if kind != "cpu" or run.precision.mixed != "fp16":
+        return []
+    what = "a CPU computes in fp16 many times slower than in fp32: a step takes minutes."
+    return [Finding("slow-arithmetic", "warning", (), what, todo="Set Mixed Precision to Auto.")]
 
 
 def about_classes(dataset: Dataset) -> list[Finding]:

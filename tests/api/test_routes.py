@@ -167,6 +167,19 @@ def test_a_forecast_of_a_run(made: Made, tmp_path: Path, monkeypatch: pytest.Mon
     assert not made.host.paths.models.exists()
 
 
+def test_what_would_fit_is_asked_for_apart(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setattr("lib_dreambooth.jobs.memory.room_on", lambda device: 330_000_000)
+    asked = {"settings": {**short_run(tmp_path / "p"), "network": {"kind": "none"}}}
+    at_first = made.post("/forecast", {**asked, "offers": False})
+    assert (at_first["fits"], at_first["offers"]) == (False, [])
+    found = made.post("/forecast", asked)
+    assert found["offers"] and {**found, "offers": [], "own": at_first["own"]} == at_first
+
+
 def test_a_dataset_is_looked_at(made: Made, tmp_path: Path) -> None:
     found = made.post("/dataset/scan", {"settings": short_run(tmp_path / "p"), "thumbnails": True})
     assert (found["pictures"], len(found["captions"]), found["total_steps"]) == (4, 4, 2)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lib_dreambooth.jobs import memory
 from tests.browser.chromium import Chromium, Page
-from tests.browser.served import Served, ready, show
+from tests.browser.served import Served, kept_picture, ready, show
 from tests.jobs.made_work import short_run
 from tests.jobs.test_stopped import killed
 
@@ -16,6 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 RUN = "sdDreambooth.store.get('run')"
 QUEUE = "sdDreambooth.store.get('queue').entries"
 SHEET = ".dreambooth-sheet"
+WAYS = "#dreambooth_panel_training .dreambooth-offers"
 LONG = 4000
 
 
@@ -243,6 +246,37 @@ def test_the_performance_wizard_shows_what_it_changes_and_does_nothing_else(
     value = "sdDreambooth.schema.value"
     page.wait(f"{value}('memory.attention') === 'auto' && {value}('precision.mixed') === 'auto'")
     assert page.js(f"{value}('rates.learning_rate')") == 3e-4
+    assert page.errors == []
+    page.close()
+
+
+def test_what_would_fit_stands_below_the_memory_and_is_taken_by_a_press(
+    browser: Chromium, served: Served, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of whole weights, so that there is something to offer.
+    monkeypatch.setattr(memory, "room_on", lambda device: 330_000_000)
+    asked: list[bool] = []
+    forecast_of = memory.forecast_of
+
+    def noted(*given: Any, **how: Any) -> memory.Told:
+        asked.append(how["offering"])
+        return forecast_of(*given, **how)
+
+    monkeypatch.setattr(memory, "forecast_of", noted)
+    page = served.open(browser)
+    given = {"concepts.0.folder": str(pictures), "network.kind": "none", "pictures.resolution": "64"}
+    given |= {"previews.every": "never", "previews.at_end": False, "length.batch_size": 2}
+    for path, value in given.items():
+        page.js(f"sdDreambooth.field.set({json.dumps(path)}, {json.dumps(value)})")
+    show(page, "training")
+    page.wait(f"document.querySelector({json.dumps(WAYS)})")
+    kept_picture(page, "offers")
+    assert asked[-2:] == [False, True]
+    assert "too little" in page.text("#dreambooth_panel_training .dreambooth-plan-problem")
+    offer = page.js("sdDreambooth.store.get('forecast').offers[0]")
+    page.press(f"{WAYS} button")
+    (path, value), *_ = offer["changes"].items()
+    page.wait(f"sdDreambooth.schema.value({json.dumps(path)}) === {json.dumps(value)}")
     assert page.errors == []
     page.close()
 

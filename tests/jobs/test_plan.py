@@ -10,7 +10,7 @@ import pytest
 from lib_dreambooth import settings
 from lib_dreambooth.assets import MINI_CHECKPOINT
 from lib_dreambooth.base.errors import SettingsError
-from lib_dreambooth.jobs.plan import plan_run
+from lib_dreambooth.jobs.plan import about_arithmetic, plan_run
 from lib_dreambooth.training.export.places import Folders
 
 
@@ -31,3 +31,10 @@ def test_a_pattern_that_fits_nothing_is_no_matter_of_the_run(
         plan_run(settings.read(data), "zwx", folders, host_device="cpu")
     assert [one.where for one in caught.value.problems] == [where]
     assert "`mid" in caught.value.problems[0].todo or "`unet.mid_block" in caught.value.problems[0].todo
+
+
+def test_fp16_on_a_cpu_is_warned_of() -> None:
+    run = settings.read({"precision": {"mixed": "fp16"}}).run
+    (found,) = about_arithmetic(run, "cpu")
+    assert (found.severity, found.todo) == ("warning", "Set Mixed Precision to Auto.")
+    assert about_arithmetic(run, "cuda") == [] == about_arithmetic(settings.read({}).run, "cpu")

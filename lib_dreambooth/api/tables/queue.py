@@ -132,6 +132,15 @@ class Asked(Body, frozen=True, kw_only=True):
     base: str = ""
 
 
+class Foretold(Asked, frozen=True, kw_only=True):
+    """The same, to be forecast.
+
+    `offers`: where it does not fit, with what would: that takes as long again.
+    """
+
+    offers: bool = True
+
+
 class Place(Body, frozen=True, kw_only=True):
     """A place among those that wait, from 0."""
 
@@ -196,12 +205,12 @@ def forecast(call: Call) -> dict[str, Any]:
     from lib_dreambooth.jobs.memory import forecast_of
     from lib_dreambooth.jobs.orders import plan_new
 
-    body: Asked = call.body
+    body: Foretold = call.body
     sourced = accepted(call.host, body.settings, with_base(call, body.changes, body.base))
     found = plan_new(call.host, body.model, sourced)
     # Nothing is measured on a card that is at work.
     is_idle = not any(one.status == RUNNING for one in call.site.worker.queue.line().entries)
-    return forecast_of(found, measures=is_idle).to_json()
+    return forecast_of(found, measures=is_idle, offering=body.offers).to_json()
 
 
 def add(call: Call) -> dict[str, Any]:
@@ -373,7 +382,7 @@ ROUTES = (
         "What a run would need of memory and time; takes a moment, reads no weights and writes nothing",
         forecast,
         Forecasted,
-        Asked,
+        Foretold,
     ),
     Route("GET", "/queue", "What waits, runs and has ended", line, Line),
     Route(

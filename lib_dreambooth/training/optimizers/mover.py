@@ -123,11 +123,7 @@ class Mover:
             self.made.step()
             return
         self.lift(places)
-        for place in places:
-            gradient = self.parts[place].parameter.grad
-            if gradient is not None:
-                raised = gradient.float()
-                self.stand_ins[place].grad = raised if factor is None else raised * factor
+        self._lift_gradients(places, factor)
         self.made.step()
         self.settle(seed if rounds else None, places)
 
@@ -157,6 +153,13 @@ class Mover:
         for place in range(len(self.parts)) if places is None else places:
             self.stand_ins[place].data = self.parts[place].parameter.detach().float()
 
+    def _lift_gradients(self, places: Sequence[int], factor: Tensor | None) -> None:
+        for place in places:
+            gradient = self.parts[place].parameter.grad
+            if gradient is not None:
+                raised = gradient.float()
+                self.stand_ins[place].grad = raised if factor is None else raised * factor
+
     @torch.no_grad()
     def settle(self, seed: int | None, places: Sequence[int] | None = None) -> None:
         """Gives the weights the stand-ins' values, rounded by chance where there is a seed; takes those away.
@@ -165,6 +168,7 @@ class Mover:
         """
         for place in range(len(self.parts)) if places is None else places:
             part, values = self.parts[place], self.stand_ins[place].data
+            self.stand_ins[place].grad = None
             if seed is not None:
                 chance = torch.Generator(values.device)
                 chance.manual_seed(Draw(seed, "rounding", part.name).integer(1 << SEED_BITS))

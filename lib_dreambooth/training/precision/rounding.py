@@ -23,11 +23,15 @@ def round_to(values: Tensor, dtype: torch.dtype, generator: torch.Generator | No
     chance = torch.randint(
         0, 1 << bits, values.shape, dtype=torch.int32, device=values.device, generator=generator
     )
-    mask = -(1 << bits)
-    rounded = (values.contiguous().view(torch.int32) + chance).bitwise_and_(mask).view(torch.float32)
+    below = None
     if dtype == torch.float16:
         below = torch.floor(values * STEPS_BELOW + chance / (1 << bits)) / STEPS_BELOW
-        rounded = torch.where(values.abs() < SMALLEST_NORMAL, below, rounded)
+    # In place of the draws: weights are as large as they are, and this is done to each after it was moved.
+    rounded = (
+        chance.add_(values.contiguous().view(torch.int32)).bitwise_and_(-(1 << bits)).view(torch.float32)
+    )
+    if below is not None:
+        torch.where(values.abs() < SMALLEST_NORMAL, below, rounded, out=rounded)
     largest = torch.finfo(dtype).max
-    rounded = torch.where(values.isfinite(), rounded.clamp(-largest, largest), values)
+    torch.where(values.isfinite(), rounded.clamp_(-largest, largest), values, out=rounded)
     return rounded.to(dtype)
