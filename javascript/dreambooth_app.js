@@ -27,6 +27,15 @@
 
     async function mount(place) {
         mounted = place;
+        place.setAttribute("aria-busy", "true");
+        try {
+            await fillIn(place);
+        } finally {
+            place.setAttribute("aria-busy", "false");
+        }
+    }
+
+    async function fillIn(place) {
         db.store.forgetListeners();
         db.words.use(JSON.parse(place.dataset.words || "{}"));
         const { el, fill } = db.dom;
@@ -58,8 +67,10 @@
         if (!isRestored && !Object.keys(db.store.get("values")).length) firstValues();
     }
 
-    // What was typed outlives a reload of the page, in this window alone.
+    // What was typed outlives a reload of the page, in this window alone. Where only the place is made anew, it is still
+    // here, and newer than what was kept.
     function restored() {
+        if (Object.keys(db.store.get("values")).length) return true;
         try {
             const kept = JSON.parse(sessionStorage.getItem(FORM) || "null");
             if (!kept) return false;
@@ -73,6 +84,7 @@
     }
 
     function keepForm() {
+        if (!Object.keys(db.store.get("values")).length) return;
         sessionStorage.setItem(FORM, JSON.stringify({ values: db.store.get("values"), newName: db.store.get("newName") || "", baseline: db.store.get("baseline") || null }));
     }
 
@@ -139,6 +151,8 @@
     }
 
     setInterval(look, LOOK_EVERY_MS);
+    // Nothing of the last moment is lost.
+    window.addEventListener("pagehide", keepForm);
     document.addEventListener("DOMContentLoaded", () => {
         haveAllCome = true;
         look();

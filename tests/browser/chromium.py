@@ -201,7 +201,15 @@ class Page:
             except Failed as error:
                 last = error
             time.sleep(POLL_S)
-        raise Failed(f"not within {timeout_s} s: {expression} (last: {last}; errors: {self.errors[-3:]})")
+        said = f"last: {last}; errors: {self.errors[-3:]}; said: {self._said()}"
+        raise Failed(f"not within {timeout_s} s: {expression} ({said})")
+
+    def _said(self) -> object:
+        """What the page tells its user at the moment."""
+        try:
+            return self.js("[...document.querySelectorAll('.dreambooth-said')].map((one) => one.innerText)")
+        except Failed as error:
+            return error
 
     def place(self, selector: str, timeout_s: float = PATIENCE_S) -> tuple[float, float]:
         """The middle of what a selector finds, scrolled into sight; it has to be visible and reachable."""
@@ -237,7 +245,7 @@ class Page:
                 const top = document.elementFromPoint({x}, {y});
                 const isReached = one === top || one.contains(top) || Boolean(top && top.contains(one));
                 if (!isReached) return String(top && top.outerHTML).slice(0, 200);
-                window.isMissed = false;
+                window.isMissed = true;
                 const look = ({{target}}) => {{const now = document.querySelector({found});
                 window.isMissed = Boolean(now) && target !== top && !now.contains(target);}};
                 document.addEventListener("click", look, {{capture: true, once: true}});
@@ -250,7 +258,10 @@ class Page:
         raise Failed(f"{selector} lies under {hit or 'what came between looking and pressing'}")
 
     def _clicked(self, x: float, y: float) -> bool:
-        """Presses there; False where a page at work moved under the mouse meanwhile."""
+        """Presses there; False where a page at work moved under the mouse meanwhile.
+
+        Then another was met, or none: what is pressed on one and let go on another is no click on either.
+        """
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         try:

@@ -67,7 +67,8 @@ class Served:
 
 
 def ready(page: Page) -> None:
-    """Waits until the page has come together."""
+    """Waits until the page has come together, with the model that was chosen."""
+    page.wait("document.querySelector('#dreambooth_root')?.getAttribute('aria-busy') === 'false'")
     page.wait("document.querySelector('#dreambooth_panel_start')")
     page.wait("document.querySelectorAll('#dreambooth_base option').length > 0")
     page.wait("window.sdDreambooth.store.get('isChecking') === false")
@@ -75,12 +76,16 @@ def ready(page: Page) -> None:
 
 def in_language(page: Page, language: str) -> None:
     """The page made anew in its place with other words, as a host with another language makes it."""
-    words = json.dumps(json.dumps(catalogue(language)))
+    made_anew(page, "place.dataset.words = " + json.dumps(json.dumps(catalogue(language))))
+    assert page.js("sdDreambooth.words.language()") == language
+
+
+def made_anew(page: Page, change: str = "") -> None:
+    """The place that the page stands in is another one, as where a host makes it again."""
     page.js(
         f"""(() => {{ const old = document.querySelector("#dreambooth_root"), place = old.cloneNode(false);
-        place.dataset.words = {words}; old.replaceWith(place); }})()"""
+        place.removeAttribute("aria-busy"); {change}; old.replaceWith(place); }})()"""
     )
-    page.wait(f"sdDreambooth.words.language() === {json.dumps(language)}")
     ready(page)
 
 

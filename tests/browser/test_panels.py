@@ -8,7 +8,7 @@ import pytest
 
 from lib_dreambooth.ui.words import catalogue, languages
 from tests.browser.chromium import Chromium
-from tests.browser.served import Served, ready, set_field
+from tests.browser.served import Served, made_anew, ready, set_field
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TITLES = ("Start", "Create", "Dataset", "Training", "Progress", "Results", "Queue", "Import", "Try it")
@@ -40,8 +40,22 @@ def test_tabs_are_reached_by_keys(browser: Chromium, served: Served) -> None:
 def test_what_was_typed_outlives_a_reload(browser: Chromium, served: Served) -> None:
     page = served.open(browser)
     set_field(page, "network.rank", "21")
-    page.wait("sessionStorage.getItem('dreambooth_form').includes('21')")
+    # At once, before what was typed is kept by itself.
+    page.js("document.activeElement.blur()")
     page.reload()
     ready(page)
     assert page.js("sdDreambooth.schema.value('network.rank')") == 21
+    page.close()
+
+
+def test_what_was_typed_at_the_last_moment_outlives_a_place_made_anew(
+    browser: Chromium, served: Served
+) -> None:
+    page = served.open(browser)
+    set_field(page, "network.rank", "22")
+    page.wait("(sessionStorage.getItem('dreambooth_form') || '').includes('22')")
+    page.js("sdDreambooth.store.forgetListeners(); sdDreambooth.field.set('network.rank', 23); null")
+    made_anew(page)
+    assert page.js("sdDreambooth.schema.value('network.rank')") == 23
+    assert page.js("document.querySelector('[data-path=\"network.rank\"] .dreambooth-input').value") == "23"
     page.close()

@@ -266,6 +266,7 @@ def test_what_would_fit_stands_below_the_memory_and_is_taken_by_a_press(
     page = served.open(browser)
     given = {"concepts.0.folder": str(pictures), "network.kind": "none", "pictures.resolution": "64"}
     given |= {"previews.every": "never", "previews.at_end": False, "length.batch_size": 2}
+    given["model.base"] = str(next(served.host.paths.checkpoints.glob("*.safetensors")))
     for path, value in given.items():
         page.js(f"sdDreambooth.field.set({json.dumps(path)}, {json.dumps(value)})")
     show(page, "training")
