@@ -85,9 +85,14 @@ def check(root: Path, python: Path, say: venvs.Say) -> list[str]:
 
 
 def pytest_arguments(request: Request) -> list[str]:
-    """Named tests run in one process, where a debugger works; the whole suite runs on several."""
+    """Named tests run in one process, where a debugger works; the whole suite runs on several.
+
+    Under a host's packages it does without what is slow and depends on none of them.
+    """
     arguments = ["-m", "not slow and not network"] if request.fast else []
     if request.pytest:
         return [*arguments, *request.pytest]
+    if request.host and not request.fast:
+        arguments = ["-m", "not (slow and once)"]
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
     return [*arguments, "-n", str(workers), "--dist", "worksteal"]

@@ -23,6 +23,8 @@ from tests.adapters.conftest import as_if_trained, attached_to, loss_of, outputs
 from tests.adapters.plain_kinds import plain_weight
 from tests.adapters.variants import KINDS, few
 
+pytestmark = pytest.mark.once
+
 EVERY = pytest.mark.parametrize("kind", KINDS)
 SOME_FAST = pytest.mark.parametrize(
     "kind",

@@ -15,6 +15,8 @@ from lib_dreambooth.models.loaded import LoadedModel
 from tests.adapters.conftest import as_if_trained, attached_to, outputs
 from tests.adapters.variants import KINDS, few
 
+pytestmark = pytest.mark.once
+
 EVERY = pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS])
 
 

@@ -15,6 +15,8 @@ from lib_dreambooth.models.read import read_model
 from lib_dreambooth.sampling.generator import Generator, Request
 from lib_dreambooth.sampling.picture_settings import PictureSettings
 
+pytestmark = pytest.mark.once
+
 GUIDANCE = 4.0
 
 

@@ -17,6 +17,8 @@ from lib_dreambooth.runs.events import Finished, Phase
 from lib_dreambooth.runs.reading import read_events
 from tests.cli.made_settings import NAME, Shelf
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 OWN = [
     "--length.train_for",

@@ -13,6 +13,8 @@ from lib_dreambooth.data.order.plan import OrderSettings, Plan
 from lib_dreambooth.settings.length import plan_epoch
 from tests.data.made_items import made_item
 
+pytestmark = pytest.mark.once
+
 SHAPES = [(512, 512), (448, 576), (576, 448)]
 
 

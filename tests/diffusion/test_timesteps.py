@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from lib_dreambooth.diffusion.draws import Draw
 from lib_dreambooth.diffusion.timesteps import DISTRIBUTIONS, draw_timestep, logistic
 
+pytestmark = pytest.mark.once
+
 COUNT = 20000
 
 

@@ -16,6 +16,8 @@ import pytest
 from lib_dreambooth.base.errors import UserError
 from lib_dreambooth.environments import children, commands, known, testing, venvs
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 OLD_PYTHONS = sorted(
     path
@@ -202,6 +204,13 @@ def test_our_options_of_test_are_taken_out(words: list[str], expected: testing.R
     assert testing.parse(words) == expected
 
 
+def test_under_a_host_s_packages_slow_tests_that_depend_on_none_are_left_out() -> None:
+    once = ["-m", "not (slow and once)"]
+    assert testing.pytest_arguments(testing.Request("a1111-1.10.1", False, ()))[:2] == once
+    for whole in (testing.Request(None, False, ()), testing.Request("a1111-1.10.1", False, ("tests/base",))):
+        assert "-m" not in testing.pytest_arguments(whole)
+
+
 @pytest.mark.parametrize("words", [["--host"], ["--host", "forge"], ["--host=forge"]])
 def test_an_unknown_host_is_refused_with_the_known_ones(words: list[str]) -> None:
     with pytest.raises(UserError, match=r"Known: a1111-1\.10\.1\."):
@@ -244,7 +253,8 @@ def test_failed_tests_give_their_own_code(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_named_tests_run_alone_and_a_host_runs_only_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran(monkeypatch, {}, ["tests/base", "-x"])[1] == ["pytest tests/base -x"]
-    assert ran(monkeypatch, {}, ["--host", "a1111-1.10.1"])[1] == ["pytest -n 2 --dist worksteal"]
+    (of_host,) = ran(monkeypatch, {}, ["--host", "a1111-1.10.1"])[1]
+    assert of_host == "pytest -m not (slow and once) -n 2 --dist worksteal"
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ from lib_dreambooth.environments.additions import Host
 from tests.environments.test_additions import A1111
 from tests.environments.wheels import make_wheel
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = {
     **A1111,

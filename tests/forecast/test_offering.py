@@ -15,7 +15,7 @@ from lib_dreambooth.forecast.offering import Offer, Table, offers
 from lib_dreambooth.forecast.rehearsal import Manner
 from tests.forecast.made_scenes import MINI, SDXL, UNET_ALONE, scene
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 NUMBERS = Numbers((64, 64), (64, 64), num_items=4, num_captions=2, num_steps=10, num_drawn=1)
 WHOLE = {"network": {"kind": "none"}}
 LEAST = Manner("offload", is_alone=True)

@@ -28,6 +28,8 @@ from lib_dreambooth.jobs.memory import Target, fit_of
 from lib_dreambooth.jobs.suiting import room_of_card
 from tests.forecast.made_scenes import CARD, CPU, MINI, SD15, SDXL, UNET_ALONE, scene
 
+pytestmark = pytest.mark.once
+
 WHOLE: dict[str, Any] = {"network": {"kind": "none"}}
 FUSED = {**WHOLE, "optimizer": {"max_grad_norm": 0}}
 NUMBERS = Numbers((64, 64), (64, 64), num_items=4, num_captions=2, num_steps=10, num_drawn=1)

@@ -15,6 +15,8 @@ from lib_dreambooth.formats.kinds import FileKind
 from lib_dreambooth.jobs.suiting import room_of_card
 from tests.forecast.made_scenes import SD15, SDXL, UNET_ALONE, scene
 
+pytestmark = pytest.mark.once
+
 HALF_WHOLE = {"network": {"kind": "none"}, "precision": {"weights": "half"}}
 
 

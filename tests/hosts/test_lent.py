@@ -13,7 +13,7 @@ from lib_dreambooth.hosts.turns import Turns
 from tests.hosts.lines import FairLock, MadeLine, MadeResidents
 from tests.training.made_runs import LORA, WHOLE, MadeRun, assert_same, tensors_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 
 class Disturbed(Turns):

@@ -33,6 +33,8 @@ from lib_dreambooth.runs.kept_states import (
 )
 from lib_dreambooth.runs.states import bytes_needed, state_name, write_state
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 TENSORS = {
     "trained/a": torch.arange(6, dtype=torch.float32).reshape(2, 3),

@@ -18,6 +18,8 @@ from lib_dreambooth.settings.renames import Rename, translated
 from lib_dreambooth.settings.writing import text_of
 from tests.settings.strategies import sourced_runs
 
+pytestmark = pytest.mark.once
+
 EVERY_KIND = {
     "model.base": "C:\\models\\base.safetensors",
     "concepts.0.folder": "pics",

@@ -10,7 +10,7 @@ import pytest
 from tests.training.made_runs import BUSY, LORA, joined
 from tests.training.test_exactness import assert_same_end, stopped, straight
 
-pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.slow, pytest.mark.once]
 
 KINDS: dict[str, dict[str, Any]] = {
     "lokr": {"kind": "lokr", "rank": 2, "decompose_both": True, "conv_rank": 2, "scalar": True},

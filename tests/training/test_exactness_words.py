@@ -13,7 +13,7 @@ from tests.training.made_runs import BUSY, MadeRun, assert_same, joined, tensors
 from tests.training.made_words import ALONE, PAIRED
 from tests.training.test_exactness import assert_same_end, stopped, straight
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick"), pytest.mark.once]
 ROWS = "trained/words.zwx.text_encoder"
 NAMES = {"captions": {"shuffle": True}}
 

@@ -54,8 +54,11 @@ KINDS: dict[str, dict[str, Any]] = {
         "parts": {"text_encoder_1": {"rate": 4e-4}},
     },
 }
-# LoRA in each environment, whole weights in one: the same loop trains both.
-IN_ENVIRONMENTS = ["LoRA", pytest.param("whole", marks=pytest.mark.needs("torch>=2.4"))]
+# Each in one environment: twenty steps of both are held against the same committed losses in each.
+IN_ENVIRONMENTS = [
+    pytest.param("LoRA", marks=pytest.mark.needs("torch<2.4")),
+    pytest.param("whole", marks=pytest.mark.needs("torch>=2.4")),
+]
 # Pictures of the class as a user has them lying about: as many of each colour and ground.
 BESIDE: dict[str, Any] = {"class_pictures": {"relation": "beside", "draw": False}}
 CLASS_ROUNDS = 4
@@ -134,7 +137,7 @@ def class_score_of_base() -> float:
 
 
 def test_the_base_does_not_know_the_subject() -> None:
-    assert not shown(BASE.draw(subject_prompts())).any()
+    assert not shown(BASE.draw(subject_prompts()[: len(GROUNDS) * 3])).any()
 
 
 # One test for all that a run is asked: training is what costs.

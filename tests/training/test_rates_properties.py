@@ -22,6 +22,8 @@ from lib_dreambooth.training.optimizers.building import new_optimizer
 from lib_dreambooth.training.rates.of_run import Rates, curve, rates_of
 from tests.training.made_parts import MadePart, plan_of
 
+pytestmark = pytest.mark.once
+
 NAMES = [name for name in SCHEDULES if name != "piecewise_constant"]
 LAST_IS_FLOOR = {"linear", "cosine", "cosine_with_restarts", "polynomial", "rex", "one_cycle"}
 RATE = 0.5

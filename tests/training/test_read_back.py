@@ -20,7 +20,7 @@ from tests.hosts.webui import psnr
 from tests.models.tiny import tiny_sdxl
 from tests.training.made_runs import MadeRun, joined
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 NUM_STEPS = 4
 MIN_PSNR_DB = 45.0

@@ -31,7 +31,7 @@ from tests.training.test_read_back import (
     previews_of,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick"), pytest.mark.once]
 FAST: dict[str, Any] = {
     "parts": {"words": {"rate": 0.05}},
     "previews": {"prompts": DRAWN["previews"]["prompts"]},

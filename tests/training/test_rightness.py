@@ -28,6 +28,8 @@ from tests.models.tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from tests.training import plain_step as plain
 from tests.training.made_batches import made_batch, made_masks, made_run
 
+pytestmark = pytest.mark.once
+
 SEED = 7
 RELATIVE = 1e-5
 BUILDERS = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}

@@ -22,7 +22,7 @@ from lib_dreambooth.runs.events import Finished
 from lib_dreambooth.training.trainer import preparing, stepping
 from tests.training.made_runs import LORA, WHOLE, MadeRun, at_step, in_phase, joined
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.once]
 
 SHORT: dict[str, Any] = joined(
     {
