@@ -8,9 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lib_dreambooth import settings
+from lib_dreambooth.adapters.parts import Part
+from lib_dreambooth.forecast.heap import Heap
+from lib_dreambooth.forecast.meter import Meter
 from lib_dreambooth.forecast.remembered import moving_bytes, remembered_bytes
+from lib_dreambooth.formats.keymap import UNET
 from lib_dreambooth.training.optimizers.arguments import checked
+from lib_dreambooth.training.optimizers.building import new_optimizer
 from lib_dreambooth.training.optimizers.finding import find, library_module
+from tests.training.made_parts import plan_of
 
 SHAPES = [(64, 32), (64,), (8, 4, 3, 3)]
 # A few numbers for a whole weight: step counts, norms.
@@ -44,6 +51,27 @@ def kept_by(name: str, arguments: dict[str, Any]) -> int:
 def test_what_is_remembered(name: str, arguments: dict[str, Any]) -> None:
     truly = kept_by(name, arguments)
     assert abs(remembered_bytes(name, SHAPES, arguments) - truly) <= SLACK
+
+
+@pytest.mark.needs("torch>=2.4")
+def test_moving_a_weight_in_half_precision_takes_what_is_said() -> None:
+    run = settings.read(
+        {
+            "network": {"kind": "none"},
+            "optimizer": {"name": "AdaFactor", "max_grad_norm": 0},
+            "precision": {"mixed": "bf16", "weights": "half"},
+        }
+    ).run
+    weight = nn.Parameter(torch.ones(256, 256, dtype=torch.bfloat16))
+    (mover,) = new_optimizer(run, [Part("w", weight, UNET)], plan_of(4)).moving()
+    said = moving_bytes("AdaFactor", [(256, 256)], is_half=True, kind="cuda", one_by_one=True)
+    for _ in range(2):
+        weight.grad = torch.full_like(weight, 0.1)
+        meter = Meter(heap=Heap())
+        with meter:
+            meter.restart()
+            mover.step(None, rounds=True, seed=1)
+    assert 0.9 * said <= meter.largest <= said
 
 
 def test_adafactor_keeps_no_momentum_unless_asked_for() -> None:
