@@ -3,9 +3,14 @@
     "use strict";
     const db = (window.sdDreambooth = window.sdDreambooth || {});
     const TICK_MS = 100;
+    const LOOK_MS = 20;
     const MOST_MS = 20000;
+    // Before the WebUI shows that it works on something.
+    const BEGUN_MS = 2000;
     const CARDS = "txt2img_lora_extra_refresh_internal";
-    const CHECKPOINTS = "refresh_sd_model_checkpoint";
+    // The second is Forge's.
+    const CHECKPOINTS = ["refresh_sd_model_checkpoint", "forge_refresh_checkpoint"];
+    const CHOSEN = "setting_sd_model_checkpoint";
 
     async function send(one, sending) {
         const area = document.querySelector("#txt2img_prompt > label > textarea, #txt2img_prompt textarea");
@@ -41,26 +46,36 @@
         else area.dispatchEvent(new Event("input", { bubbles: true }));
     }
 
-    // Its list was made before there was the file.
+    // Its list was made before there was the file. While the WebUI makes it anew it knows of no file at all: what is
+    // chosen then is not found, or another one is loaded.
     async function chooseCheckpoint(name) {
         if (typeof window.selectCheckpoint !== "function") return;
-        press(document.getElementById(CHECKPOINTS));
-        await pause();
+        const refresh = CHECKPOINTS.map((id) => document.getElementById(id)).find(Boolean);
+        if (refresh) {
+            press(refresh);
+            await until(isListing, BEGUN_MS);
+            await until(() => !isListing());
+        }
         window.selectCheckpoint(name);
+    }
+
+    // Gradio lays a veil over what an answer is awaited for.
+    function isListing() {
+        return Boolean(document.querySelector(`#${CHOSEN} > .wrap:not(.hide)`));
     }
 
     function press(hidden) {
         if (hidden) hidden.dispatchEvent(new Event("click"));
     }
 
-    function pause() {
-        return new Promise((resolve) => setTimeout(resolve, TICK_MS));
+    function pause(ms = TICK_MS) {
+        return new Promise((resolve) => setTimeout(resolve, ms));
     }
 
-    async function until(holds) {
-        for (let waited = 0; waited < MOST_MS; waited += TICK_MS) {
+    async function until(holds, most = MOST_MS) {
+        for (const end = Date.now() + most; Date.now() < end; ) {
             if (holds()) return true;
-            await pause();
+            await pause(LOOK_MS);
         }
         return holds();
     }
