@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -340,12 +341,18 @@ class Rehearsal:
         """Blocks that are alike are gone through once, where no heap is followed."""
         if meter.heap is not None:
             return contextlib.nullcontext()
-        beside = {}
-        if isinstance(self.trained, Attached):
-            for target, network in self.trained.adapters.items():
-                weights = [(one.shape, one.dtype) for _, one in network.named_parameters()]
-                beside[id(self.trained.layer(target))] = type(network), *weights
-        return once_for_alike(self.model.modules.values(), meter, beside)
+        return once_for_alike(self.model.modules.values(), meter, self._beside)
+
+    @cached_property
+    def _beside(self) -> dict[int, tuple[Any, ...]]:
+        """What stands beside layers, by their `id`."""
+        if not isinstance(self.trained, Attached):
+            return {}
+        found: dict[int, tuple[Any, ...]] = {}
+        for target, network in self.trained.adapters.items():
+            weights = [(one.shape, one.dtype) for _, one in network.named_parameters()]
+            found[id(self.trained.layer(target))] = type(network), *weights
+        return found
 
     def _meter(self, limit: float = math.inf) -> Meter:
         heap = Heap() if self.scene.kind == "cpu" else None

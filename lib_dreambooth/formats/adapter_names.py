@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from lib_dreambooth.formats.clip_keys import ClipLayout, hf_links
@@ -64,6 +65,14 @@ def adapter_names(
     under these. For an SD1 or SD2 with another number of layers that holds for the original ones alone. Read
     are both, and the dotted ones.
     """
+    return _adapter_names(family, unet, tuple((encoders or {}).items()))
+
+
+# A run asks for them at each of its checks.
+@lru_cache(maxsize=8)
+def _adapter_names(
+    family: str, unet: UNetLayout | None, encoders: tuple[tuple[str, ClipLayout], ...]
+) -> AdapterNames:
     written: dict[Target, str] = {}
     in_file: dict[Target, str] = {}
     read: dict[str, Target] = {}
@@ -76,7 +85,7 @@ def adapter_names(
         in_file[target] = written[target] if has_usual_depth(unet) else original
         shapes[target] = module.shapes["weight"]
         read.update((name, target) for name in _unet_names(module.name, module.ldm))
-    for part, layout in (encoders or {}).items():
+    for part, layout in encoders:
         prefix = TEXT_PREFIXES[family][part]
         for path, shape in _text_modules(layout):
             target = Target(part, path)

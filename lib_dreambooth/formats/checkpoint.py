@@ -92,7 +92,7 @@ def read_vae(path: Path | str) -> StateDict:
         return read_part(file, kind, VAE)
 
 
-def part_links(file: TensorFile, kind: FileKind, part: str, *, is_ema: bool = False) -> list[Link]:
+def part_links(file: TensorFile, kind: FileKind, part: str, *, is_ema: bool = False) -> Sequence[Link]:
     """The links of a part of this very file."""
     found = kind.parts[part]
     assert found.layout is not None, f"{part} is damaged"

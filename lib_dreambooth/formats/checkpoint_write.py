@@ -6,7 +6,7 @@ Nothing is loaded before its turn to be written: a source is a tensor at hand or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -127,7 +127,7 @@ def is_host_place(place: Place) -> bool:
 
 
 def file_tensors(
-    links: list[Link],
+    links: Sequence[Link],
     state: Mapping[str, Source],
     dtype: torch.dtype | None,
     file_shapes: Mapping[str, Shape],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lib_dreambooth.formats.clip_keys import ClipLayout, clip_config, hf_links, open_clip_links
 from lib_dreambooth.formats.links import Link, Shapes, own_links
@@ -102,16 +103,25 @@ def layout_at(place: Place, shapes: Shapes) -> Layout:
     return layout if place.part == TEXT_2 else replace(layout, projection_width=0)
 
 
-def links_at(place: Place, layout: Layout, keys: Iterable[str] = ()) -> list[Link]:
+def links_at(place: Place, layout: Layout, keys: Iterable[str] = ()) -> Sequence[Link]:
     """The part's links, keys with prefix; `keys` of the file tell apart older spellings."""
+    links = _links_at(place, layout)
+    if place.part != VAE or place.naming != OWN:
+        return links
+    cut = len(place.prefix)
+    spelled = {
+        place.prefix + current_vae_name(key[cut:]): key for key in keys if key.startswith(place.prefix)
+    }
+    return [replace(link, key=spelled.get(link.key, link.key)) for link in links] if spelled else links
+
+
+# A base is looked at several times on the way to a run, and has thousands of links.
+@lru_cache(maxsize=16)
+def _links_at(place: Place, layout: Layout) -> tuple[Link, ...]:
     links = _links(place, layout)
     if place.naming == BARE:
         links = [replace(link, key=link.key.removeprefix("text_model.")) for link in links]
-    if place.part == VAE and place.naming == OWN:
-        cut = len(place.prefix)
-        spelled = {current_vae_name(key[cut:]): key[cut:] for key in keys if key.startswith(place.prefix)}
-        links = [replace(link, key=spelled.get(link.key, link.key)) for link in links]
-    return [link.with_prefix(place.prefix) for link in links]
+    return tuple(link.with_prefix(place.prefix) for link in links)
 
 
 def ema_key(link: Link, prefix: str) -> str:

@@ -144,7 +144,7 @@ class _Reader:
                 require_part(kind, part, path)
             self.take(file, kind, parts)
 
-    def _built(self, part: str, links: list[Link], kind: FileKind) -> nn.Module:
+    def _built(self, part: str, links: Sequence[Link], kind: FileKind) -> nn.Module:
         """The part's module, still without memory."""
         return built(self.family, part, links, kind)
 
