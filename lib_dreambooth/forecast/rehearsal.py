@@ -134,6 +134,7 @@ class Rehearsal:
         self.model = blank_model(scene.base, Path())
         trained = self._trained_parts = trained_parts(scene.run, self.model.modules)
         self._passed: dict[tuple[Any, ...], Passed] = {}
+        self._numbers: dict[str, int] = {}
         for part in self.model.modules:
             self.model.to(part, META, self._dtype_of(part))
         self.words = _words(scene.run, self.model)
@@ -165,7 +166,9 @@ class Rehearsal:
 
     def numbers_of(self, part: str) -> int:
         """How many numbers a part has."""
-        return sum(one.numel() for one in self.model.modules[part].parameters())
+        if part not in self._numbers:
+            self._numbers[part] = sum(one.numel() for one in self.model.modules[part].parameters())
+        return self._numbers[part]
 
     @property
     def num_trained(self) -> int:
