@@ -134,7 +134,6 @@ class Rehearsal:
         self.model = blank_model(scene.base, Path())
         trained = self._trained_parts = trained_parts(scene.run, self.model.modules)
         self._passed: dict[tuple[Any, ...], Passed] = {}
-        self._numbers: dict[str, int] = {}
         for part in self.model.modules:
             self.model.to(part, META, self._dtype_of(part))
         self.words = _words(scene.run, self.model)
@@ -166,9 +165,12 @@ class Rehearsal:
 
     def numbers_of(self, part: str) -> int:
         """How many numbers a part has."""
-        if part not in self._numbers:
-            self._numbers[part] = sum(one.numel() for one in self.model.modules[part].parameters())
         return self._numbers[part]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        modules = self.model.modules
+        return {part: sum(one.numel() for one in module.parameters()) for part, module in modules.items()}
 
     @property
     def num_trained(self) -> int:
