@@ -7,18 +7,18 @@
     const MOST_MS = 20000;
     // Before the WebUI shows that it works on something.
     const BEGUN_MS = 2000;
-    const CARDS = "txt2img_lora_extra_refresh_internal";
-    // The second is Forge's.
-    const CHECKPOINTS = ["refresh_sd_model_checkpoint", "forge_refresh_checkpoint"];
-    const CHOSEN = "setting_sd_model_checkpoint";
+    // Buttons that make a list anew, and where it stands. Those of cards make the one of checkpoints anew too.
+    const CARDS = ["txt2img_lora_extra_refresh_internal", "txt2img_lora_cards_html"];
+    const CHECKPOINTS = ["refresh_sd_model_checkpoint", "setting_sd_model_checkpoint"];
+    const OF_FORGE = ["forge_refresh_checkpoint", "setting_sd_model_checkpoint"];
 
     async function send(one, sending) {
         const area = document.querySelector("#txt2img_prompt > label > textarea, #txt2img_prompt textarea");
         if (!area) throw new Error(db.words.t("This page has no txt2img."));
+        await listed(...CARDS);
         if (sending.checkpoint) await chooseCheckpoint(sending.checkpoint);
         const isPasted = Boolean(sending.text) && (await paste(area, sending.text));
         if (!isPasted) add(area, one, sending);
-        press(document.getElementById(CARDS));
         toTxt2img();
     }
 
@@ -46,26 +46,30 @@
         else area.dispatchEvent(new Event("input", { bubbles: true }));
     }
 
-    // Its list was made before there was the file. While the WebUI makes it anew it knows of no file at all: what is
-    // chosen then is not found, or another one is loaded.
     async function chooseCheckpoint(name) {
         if (typeof window.selectCheckpoint !== "function") return;
-        const refresh = CHECKPOINTS.map((id) => document.getElementById(id)).find(Boolean);
-        if (refresh) {
-            press(refresh);
-            await until(isListing, BEGUN_MS);
-            await until(() => !isListing());
-        }
+        await listed(...CHECKPOINTS);
+        await listed(...OF_FORGE);
         window.selectCheckpoint(name);
     }
 
+    // Its lists were made before there was the file. While the WebUI makes them anew it knows of no file at all: what is
+    // chosen then is not found, and who draws then draws with another checkpoint.
+    async function listed(button, list) {
+        const hidden = document.getElementById(button);
+        if (!hidden) return;
+        press(hidden);
+        await until(() => isListing(list), BEGUN_MS);
+        await until(() => !isListing(list));
+    }
+
     // Gradio lays a veil over what an answer is awaited for.
-    function isListing() {
-        return Boolean(document.querySelector(`#${CHOSEN} > .wrap:not(.hide)`));
+    function isListing(list) {
+        return Boolean(document.querySelector(`#${list} > .wrap:not(.hide)`));
     }
 
     function press(hidden) {
-        if (hidden) hidden.dispatchEvent(new Event("click"));
+        hidden.dispatchEvent(new Event("click"));
     }
 
     function pause(ms = TICK_MS) {
