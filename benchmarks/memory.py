@@ -130,6 +130,28 @@ PLAIN: dict[str, tuple[str, str, int, dict[str, Any]]] = {
             "memory": {"checkpointing": "offload", "gradients": "system"},
         },
     ),
+    "sd1/2 locon 320 batch 2, some": (
+        "sd1",
+        "half",
+        320,
+        {
+            "network": {"conv_rank": 8},
+            "length": {"batch_size": 2},
+            "memory": {"checkpointing": "some"},
+        },
+    ),
+    "sd1/2 lora 384 bf16, twice": (
+        "sd1",
+        "half",
+        384,
+        {"precision": {"mixed": "bf16"}, "memory": {"checkpointing": "on"}},
+    ),
+    "sdxl/10 dora 512, twice": (
+        "sdxl",
+        "small",
+        512,
+        {"network": {"rank": 8, "decompose": True}, "memory": {"checkpointing": "on"}},
+    ),
     "sd1/10 lora 512 batch 4": ("sd1", "small", 512, {"length": {"batch_size": 4}}),
     "sdxl/10 lora 512 batch 2": ("sdxl", "small", 512, {"length": {"batch_size": 2}}),
     "sdxl/2 lora 512": ("sdxl", "half", 512, UNET_ALONE),
@@ -158,7 +180,9 @@ OF_CARDS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
 }
 # Nothing of the forecast was chosen by these.
 HELD_OUT = {
-    "sd1 lora 256, twice",
+    "sd1/2 locon 320 batch 2, some",
+    "sd1/2 lora 384 bf16, twice",
+    "sdxl/10 dora 512, twice",
     "sd1/2 oft 256",
     "sd1/2 lora 256 rank 128 Prodigy",
     "sd1/2 lora 256 batch 2 of 2",
@@ -168,7 +192,6 @@ HELD_OUT = {
     "sd1/2 whole 256 batch 1 of 2, away",
     "sd1/10 lora 512 batch 4",
     "sdxl/10 lora 512 batch 2",
-    "sdxl/2 lora 512 batch 2, twice",
 }
 
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import torch
+
 from lib_dreambooth.adapters.parts import Part
 from lib_dreambooth.base.showing import shown_bytes, shown_seconds
+from lib_dreambooth.base.versions import first_two
 from lib_dreambooth.forecast.machine import Speed
 from lib_dreambooth.forecast.meter import OPTIMIZER, PARTS, WEIGHTS, Peak, TooMuch, Work
 from lib_dreambooth.forecast.rehearsal import Manner, Passed, Rehearsal, Scene
@@ -27,8 +30,8 @@ Size = tuple[int, int]
 # base it had 18 to 27 MB more than the base's numbers.
 PROCESS = 25_000_000
 # Arithmetic in half precision brings kernels of its own: 100 MB with a network of a tenth of the width, 120
-# to 148 with larger ones, whatever the pictures' size.
-KERNELS = 120_000_000
+# to 148 with larger ones, whatever the pictures' size. PyTorch 2.1 has none (12 MB).
+KERNELS = 0 if first_two(torch.__version__) < (2, 2) else 120_000_000
 
 
 @dataclass(frozen=True)

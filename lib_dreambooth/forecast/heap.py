@@ -18,6 +18,10 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 
+import torch
+
+from lib_dreambooth.base.versions import first_two
+
 # In place of where a block begins.
 IN_MAPPING, ELSEWHERE = -1, -2
 # Blocks from here on are mapped and given back at once: glibc's threshold rises to this as blocks are freed.
@@ -27,9 +31,9 @@ GRAIN = 64
 # that a block's own gap does not suffice for the next of its size.
 LOOSE = 96
 # The share of blocks with something small in front of them for as long as a graph stands, of such sizes.
-PINNED, SMALLEST_PINNED = 0.65, 1024
+PINNED, SMALLEST_PINNED = (0.85 if first_two(torch.__version__) < (2, 2) else 0.65), 1024
 # So many are there at a time of pieces that are built a second time.
-BRIEF = 16
+BRIEF = 128
 
 
 class Heap:

@@ -23,6 +23,7 @@ from lib_dreambooth.adapters.build import attach_weights
 from lib_dreambooth.adapters.parts import Trainable
 from lib_dreambooth.adapters.planning import Ground, trained_parts
 from lib_dreambooth.adapters.words import WORDS
+from lib_dreambooth.base.versions import first_two
 from lib_dreambooth.forecast.alike import once_for_alike
 from lib_dreambooth.forecast.casting import Casting
 from lib_dreambooth.forecast.heap import Heap
@@ -534,7 +535,7 @@ def backward(loss: Tensor) -> None:
 @contextlib.contextmanager
 def checkpoints_on_meta() -> Iterator[None]:
     """PyTorch before 2.2 looks for a module of `meta`'s own where an adapter computes its weight twice."""
-    if hasattr(torch, "meta") or tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 2):
+    if hasattr(torch, "meta") or first_two(torch.__version__) >= (2, 2):
         yield
         return
     torch.meta = types.SimpleNamespace()  # type: ignore[attr-defined]

@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib_dreambooth.base.versions import first_two
 from lib_dreambooth.formats.clip_keys import ClipLayout
 from lib_dreambooth.models.blank import Linear, blank_embedding
 
 QUICK_GELU = "quick_gelu"
 QUICK = 1.702
 # Hosts with a PyTorch before 2.2 have a transformers that does so, and their pictures are to be ours.
-IS_STEP_BY_STEP = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 2)
+IS_STEP_BY_STEP = first_two(torch.__version__) < (2, 2)
 
 
 @dataclass(frozen=True, eq=False)

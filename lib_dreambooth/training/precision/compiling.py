@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from lib_dreambooth.base.forwards import forwards_taken
+from lib_dreambooth.base.versions import first_two
 from lib_dreambooth.training.precision.checkpointing import units
 from lib_dreambooth.training.precision.flags import set_deterministic
 
@@ -35,7 +36,7 @@ def compiles(setting: str) -> bool:
 
 def why_not(device: torch.device, backend: str = BACKEND) -> str:
     """What stands against compiling here; an empty text where nothing does. Compiles something small."""
-    if version_of(torch.__version__) < OLDEST:
+    if first_two(torch.__version__) < OLDEST:
         return f"it needs PyTorch {OLDEST[0]}.{OLDEST[1]}, and this is {torch.__version__}"
     values = torch.ones(4, device=device, requires_grad=True)
     try:
@@ -45,12 +46,6 @@ def why_not(device: torch.device, backend: str = BACKEND) -> str:
         # Without a C++ compiler, without Triton (Windows), on a Python too new: each says it in its own way.
         return " ".join(str(error).split()[:MOST_WORDS]) or type(error).__name__
     return ""
-
-
-def version_of(text: str) -> tuple[int, int]:
-    """The first two numbers of a version."""
-    major, minor = text.split(".")[:2]
-    return int(major), int(minor)
 
 
 @contextmanager
