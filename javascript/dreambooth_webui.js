@@ -8,14 +8,14 @@
     // Before the WebUI shows that it works on something.
     const BEGUN_MS = 2000;
     // Buttons that make a list anew, and where it stands. Those of cards make the one of checkpoints anew too.
-    const CARDS = ["txt2img_lora_extra_refresh_internal", "txt2img_lora_cards_html"];
-    const CHECKPOINTS = ["refresh_sd_model_checkpoint", "setting_sd_model_checkpoint"];
-    const OF_FORGE = ["forge_refresh_checkpoint", "setting_sd_model_checkpoint"];
+    // The second one of checkpoints is Forge's.
+    const CARDS = { buttons: ["txt2img_lora_extra_refresh_internal"], list: "txt2img_lora_cards_html" };
+    const CHECKPOINTS = { buttons: ["refresh_sd_model_checkpoint", "forge_refresh_checkpoint"], list: "setting_sd_model_checkpoint" };
 
     async function send(one, sending) {
         const area = document.querySelector("#txt2img_prompt > label > textarea, #txt2img_prompt textarea");
         if (!area) throw new Error(db.words.t("This page has no txt2img."));
-        await listed(...CARDS);
+        await listed(CARDS);
         if (sending.checkpoint) await chooseCheckpoint(sending.checkpoint);
         const isPasted = Boolean(sending.text) && (await paste(area, sending.text));
         if (!isPasted) add(area, one, sending);
@@ -48,17 +48,16 @@
 
     async function chooseCheckpoint(name) {
         if (typeof window.selectCheckpoint !== "function") return;
-        await listed(...CHECKPOINTS);
-        await listed(...OF_FORGE);
+        await listed(CHECKPOINTS);
         window.selectCheckpoint(name);
     }
 
     // Its lists were made before there was the file. While the WebUI makes them anew it knows of no file at all: what is
     // chosen then is not found, and who draws then draws with another checkpoint.
-    async function listed(button, list) {
-        const hidden = document.getElementById(button);
+    async function listed({ buttons, list }) {
+        const hidden = buttons.map((id) => document.getElementById(id)).find(Boolean);
         if (!hidden) return;
-        press(hidden);
+        hidden.dispatchEvent(new Event("click"));
         await until(() => isListing(list), BEGUN_MS);
         await until(() => !isListing(list));
     }
@@ -66,10 +65,6 @@
     // Gradio lays a veil over what an answer is awaited for.
     function isListing(list) {
         return Boolean(document.querySelector(`#${list} > .wrap:not(.hide)`));
-    }
-
-    function press(hidden) {
-        hidden.dispatchEvent(new Event("click"));
     }
 
     function pause(ms = TICK_MS) {

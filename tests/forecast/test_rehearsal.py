@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from lib_dreambooth.base.versions import first_two
 from lib_dreambooth.forecast.meter import GRADIENTS, PARTS, WORKSPACE, Meter
 from lib_dreambooth.forecast.rehearsal import Manner, Passed, Rehearsal
 from tests.forecast.made_scenes import CARD, CPU, MINI, scene, with_real_tensors
@@ -20,7 +21,7 @@ KINDS = [
     pytest.param(WHOLE, "on", id="whole twice", marks=slow),
     pytest.param({"network": {"kind": "loha"}}, "off", id="loha", marks=slow),
 ]
-IS_OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 2)
+IS_OLD = first_two(torch.__version__) < (2, 2)
 # Where PyTorch 2.1 counts otherwise on meta: 0.14 % of a step in expressions, measured.
 SLACK = 90_000 if IS_OLD else 0
 

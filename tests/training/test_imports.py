@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lib_dreambooth.base.versions import first_two
+
 ROOT = Path(__file__).resolve().parents[2]
 
 ENGINE = ["torch", "numpy", "PIL"]
@@ -72,6 +74,6 @@ def test_a_run_brings_neither_libraries_nor_the_compiler() -> None:
 
     # PyTorch 2.1 makes no optimizer without its compiler but the fused one, which it has for cards alone; its
     # compiler looks into transformers.
-    is_old = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 2)
+    is_old = first_two(torch.__version__) < (2, 2)
     never = [name for name in LIBRARIES if name != "transformers"] if is_old else [*LIBRARIES, *COMPILER]
     assert imported(STEP, [*WEB, *never]) == []
